@@ -1,0 +1,247 @@
+"""Multilayer perceptron that reproduces its input, with per-sample squared-error loss.
+
+A network has `depth` linear layers, dim → width → … → width → dim, and an activation between
+them. An input is x ~ N(0, 1) in `dim` dimensions; the loss of one input is
+
+    ℓ(x; θ) = ½ mean_j (y_j − x_j)²,   y = net(x; θ),
+
+so F_i = E[(∂ℓ/∂θ_i)²] is the Fisher information of a Gaussian model with its residuals taken from
+the data (`loss` Fisher). Parameters and inputs have no units. With per-sample δ_l = ∂ℓ/∂z_l and
+layer input a_l, F is the mean over inputs of (δ_l ∘ δ_l) (a_l ∘ a_l)ᵀ for weights and of δ_l ∘ δ_l
+for biases: no gradient of a single sample is ever formed.
+
+Random numbers come from one stream per seed: initialisation, inputs discarded on request,
+training batches, probes.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from fimtiers import generators, progress
+from fimtiers.networks import dense_stack
+from fimtiers.networks.activations import ACTIVATIONS
+from fimtiers.networks.dense_stack import DenseStack
+from fimtiers.networks.initialisation import initialise
+from fimtiers.networks.sampling import standard_normal
+from fimtiers.networks.training import MomentumDescent
+from fimtiers.records import FisherDiagonal, Settings, State, Variable
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dim": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 16,
+        "description": "Number of inputs, and of outputs.",
+    },
+    "width": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 64,
+        "description": "Number of units in each hidden layer.",
+    },
+    "depth": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 5,
+        "description": "Number of linear layers; there is one hidden layer fewer.",
+    },
+    "activation": {
+        "enum": ["relu", "gelu", "tanh", "silu", "identity"],
+        "default": "relu",
+        "description": "Function between the linear layers; `gelu` is exact, with the error "
+        "function.",
+    },
+    "initialisation": {
+        "enum": ["torch_default", "he_normal"],
+        "default": "torch_default",
+        "description": "`torch_default`: weights and biases uniform on ±1/√fan_in; "
+        "`he_normal`: weights normal with variance 2/fan_in, biases zero.",
+    },
+    "precision": {
+        "enum": ["float32", "float64"],
+        "default": "float32",
+        "description": "Precision of parameters, inputs and gradients; parameters are always "
+        "drawn in float32, and F is always accumulated in float64.",
+    },
+    "discarded_inputs": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+        "description": "Inputs drawn and thrown away between initialisation and training, where "
+        "a published program measured the untrained network.",
+    },
+    "steps": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+        "description": "Steps of stochastic gradient descent with momentum; 0 leaves the network "
+        "untrained.",
+    },
+    "batch": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 128,
+        "description": "Fresh inputs per training step.",
+    },
+    "learning_rate": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 1e-3,
+        "description": "Learning rate of the training.",
+    },
+    "momentum": {
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMaximum": 1,
+        "default": 0.9,
+        "description": "Momentum of the training.",
+    },
+    "probes": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 200,
+        "description": "Number of inputs in the mean.",
+    },
+}
+
+STEPS_ON_RECORD = 100
+"""The training loss is recorded, and checked, about this many times."""
+
+ELEMENTS_PER_CHUNK = 2**23
+"""Probes are taken in chunks whose activations hold this many numbers: 32 MiB in float32."""
+
+
+ELEMENTS_PER_DRAW = 2**20
+"""Training inputs are drawn about this many numbers at a time: 4 MiB in float32."""
+
+
+def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
+    """Initialise one network per seed and train it if `steps` is positive.
+
+    Raises
+    ------
+    FloatingPointError
+        If a training diverges; the message names the seed and the step.
+    """
+    streams = generators.seed_torch(seeds)
+    drawn = [initialise(settings["initialisation"], _sizes(settings), g) for g in streams]
+    theta = torch.stack([torch.cat([p.flatten() for p in parameters]) for parameters in drawn])
+    stack = _stack(settings, theta)
+    dtype = stack.flat.dtype
+    standard_normal(streams, settings["discarded_inputs"], (settings["dim"],), dtype)
+    diagnostics = _train(settings, stack, streams, seeds) if settings["steps"] else {}
+    return State(
+        theta=dense_stack.theta_from_stack(stack),
+        tensors=dense_stack.tensor_table(_sizes(settings)),
+        fixed={"generator": generators.pack_torch(streams)},
+        diagnostics=diagnostics,
+    )
+
+
+def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
+    """Average the squared gradient over probes, accumulated in float64.
+
+    The diagnostic ``probe_loss`` is the mean loss of the probes, which no training has seen.
+    """
+    stack = _stack(settings, torch.from_numpy(state.theta))
+    streams = generators.unpack_torch(state.fixed["generator"])
+    fim = dense_stack.zero_stack(len(streams), _sizes(settings), stack.activation, torch.float64)
+    loss = torch.zeros(len(streams), dtype=torch.float64)
+    for x in _probe_chunks(settings, streams, stack.flat.dtype):
+        tape = dense_stack.forward(stack, x)
+        residual = tape.outputs[-1] - x
+        loss += residual.double().square().mean(2).sum(1) / 2
+        for layer, a, delta in dense_stack.backward(stack, tape, residual / settings["dim"]):
+            squares = delta.double().square_()
+            fim.weights[layer].baddbmm_(squares.mT, a.double().square_())
+            fim.biases[layer] += squares.sum(1, keepdim=True)
+    fim.flat.div_(settings["probes"])
+    return FisherDiagonal(
+        fim=dense_stack.theta_from_stack(fim),
+        tensors=state.tensors,
+        probes=settings["probes"],
+        estimator="exact backpropagation, squares of activations and deltas",
+        definition="loss",
+        diagnostics={"probe_loss": (("seed",), (loss / settings["probes"]).numpy())},
+    )
+
+
+def _sizes(settings: Settings) -> list[int]:
+    return [settings["dim"], *[settings["width"]] * (settings["depth"] - 1), settings["dim"]]
+
+
+def _stack(settings: Settings, theta: Tensor) -> DenseStack:
+    dtype = getattr(torch, settings["precision"])
+    activation = ACTIVATIONS[settings["activation"]]
+    return dense_stack.stack_from_theta(theta.to(dtype), _sizes(settings), activation)
+
+
+def _probe_chunks(
+    settings: Settings, streams: Sequence[Generator], dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """Yield the probes, shape (seed, probe, dim), a few at a time to bound the memory."""
+    per_probe = len(streams) * sum(_sizes(settings))
+    size = max(1, ELEMENTS_PER_CHUNK // per_probe)
+    for first in range(0, settings["probes"], size):
+        calls = min(size, settings["probes"] - first)
+        # One call per probe, as in the published programs: it matters if dim is not a multiple
+        # of 16.
+        yield standard_normal(streams, calls, (settings["dim"],), dtype)
+
+
+def _train(
+    settings: Settings,
+    stack: DenseStack,
+    streams: Sequence[Generator],
+    seeds: NDArray[np.int64],
+) -> dict[str, Variable]:
+    """Train all networks together on ℓ averaged over the batch; return the loss on record."""
+    steps, batch, dim = settings["steps"], settings["batch"], settings["dim"]
+    descent = MomentumDescent(stack, batch, settings["learning_rate"], settings["momentum"])
+    every = max(1, steps // STEPS_ON_RECORD)
+    recorded_steps, recorded_losses = [], []
+    batches = _batches(streams, steps, (batch, dim), stack.flat.dtype)
+    for step, x in enumerate(progress.track(batches, steps, "training steps"), start=1):
+        tape = descent.forward(x)
+        residual = tape.outputs[-1].sub_(x)
+        if step % every == 0 or step == steps:
+            recorded_steps.append(step)
+            recorded_losses.append(residual.square().mean((1, 2)).div_(2).numpy())
+            _check_finite(recorded_losses[-1], step, seeds, settings)
+        descent.step(tape, residual.div_(batch * dim))
+    losses = np.stack(recorded_losses, axis=1).astype(np.float64)
+    return {
+        "training_step": (("training_step",), np.array(recorded_steps)),
+        "training_loss": (("seed", "training_step"), losses),
+    }
+
+
+def _batches(
+    streams: Sequence[Generator],
+    steps: int,
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+) -> Iterator[Tensor]:
+    """Yield one batch per step, shape (seed, *shape), drawing many steps at once."""
+    per_draw = max(1, ELEMENTS_PER_DRAW // (len(streams) * prod(shape)))
+    for first in range(0, steps, per_draw):
+        calls = min(per_draw, steps - first)
+        yield from standard_normal(streams, calls, shape, dtype).unbind(1)
+
+
+def _check_finite(
+    losses: NDArray[Any], step: int, seeds: NDArray[np.int64], settings: Settings
+) -> None:
+    for seed, loss in zip(seeds, losses, strict=True):
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"training of seed {seed} diverged: the loss is {loss} at step {step} of "
+                f"{settings['steps']}; lower learning_rate ({settings['learning_rate']}) or "
+                f"momentum ({settings['momentum']})"
+            )
