@@ -3,6 +3,7 @@
 Only substrate modules may live in this folder. ``docs/add-a-substrate.md`` shows how to write one.
 """
 
+from argparse import Namespace
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -37,3 +38,8 @@ def load(name: str) -> Substrate:
         If there is no module of that name in this folder.
     """
     return cast(Substrate, import_module(f"fimtiers.substrates.{name}"))
+
+
+def roots(args: Namespace) -> list[str]:
+    """Name the module that a script with these arguments loads by name, for its import closure."""
+    return [f"fimtiers.substrates.{args.settings['substrate']}"]

@@ -1,0 +1,261 @@
+"""NetCDF files of states and Fisher diagonals: one file per system and stage, one group per point.
+
+``xarray.open_datatree`` shows everything a reader needs: values with their seeds, the tensor that
+each parameter belongs to, the settings, how F was estimated, and the versions that made the file.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
+from fimtiers.tiers.summary import DESCRIPTIONS, RELATIVE
+
+CONVENTIONS = "CF-1.11"
+COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
+TENSOR_TABLE = ("tensor_name", "layer", "role", "shape")
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` if all went well.
+
+    Whatever happens before the rename, `path` does not exist half-written. Leftovers of killed
+    processes with the same target are removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.partial{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_tree(path: Path, tree: xr.DataTree) -> None:
+    """Write `tree` to a netCDF-4 file in one step, numbers compressed without loss."""
+    encoding = {
+        node.path: {
+            name: dict(COMPRESSION)
+            for name, variable in node.variables.items()
+            if variable.dtype.kind in "biuf" and variable.ndim
+        }
+        for node in tree.subtree
+    }
+    with atomic(path) as temporary:
+        tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding, write_inherited_coords=False)
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Read a whole file into memory.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, truncated or damaged; the message names it.
+    """
+    try:
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            return tree.load()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OSError(f"cannot read {path}: {error}; delete it and run again") from error
+
+
+def write_states(
+    path: Path, states: Mapping[str, State], job: Settings, attributes: Mapping[str, str]
+) -> None:
+    """Write one state per point.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    states
+        Point name to state.
+    job
+        Settings of the job: ``seeds`` and, under ``points``, name and settings of each point.
+    attributes
+        Further attributes of the file, see `provenance_attributes`.
+    """
+    nodes = {"/": xr.Dataset(attrs=_file_attributes(job, attributes))}
+    for point, settings in job["points"]:
+        state = states[point]
+        dataset = _parameter_dataset("theta", state.theta, state.tensors, job["seeds"])
+        dataset["theta"].attrs["long_name"] = "parameters"
+        dataset = dataset.assign(_prefixed("fixed", state.fixed))
+        dataset = dataset.assign(_prefixed("diagnostic", state.diagnostics))
+        dataset.attrs["settings"] = json.dumps(settings)
+        nodes[f"/{point}"] = dataset
+    write_tree(path, xr.DataTree.from_dict(nodes))
+
+
+def read_states(path: Path) -> dict[str, State]:
+    """Read the states that `write_states` wrote, by point."""
+    return {
+        point: State(
+            theta=dataset["theta"].values,
+            tensors=_read_tensors(dataset),
+            fixed=_unprefixed("fixed", dataset),
+            diagnostics=_unprefixed("diagnostic", dataset),
+        )
+        for point, dataset in _read_points(path)
+    }
+
+
+def write_fisher(
+    path: Path,
+    diagonals: Mapping[str, FisherDiagonal],
+    job: Settings,
+    attributes: Mapping[str, str],
+) -> None:
+    """Write one Fisher diagonal per point; the arguments are those of `write_states`."""
+    nodes = {"/": xr.Dataset(attrs=_file_attributes(job, attributes))}
+    for point, settings in job["points"]:
+        diagonal = diagonals[point]
+        dataset = _parameter_dataset("fim", diagonal.fim, diagonal.tensors, job["seeds"])
+        dataset["fim"].attrs = {
+            "long_name": "diagonal of the Fisher information",
+            "cell_methods": "probe: mean of squared gradients",
+        }
+        dataset = dataset.assign(_prefixed("diagnostic", diagonal.diagnostics))
+        dataset.attrs = {
+            "settings": json.dumps(settings),
+            "probes": diagonal.probes,
+            "estimator": diagonal.estimator,
+            "definition": diagonal.definition,
+        }
+        nodes[f"/{point}"] = dataset
+    write_tree(path, xr.DataTree.from_dict(nodes))
+
+
+def read_fisher(path: Path) -> dict[str, FisherDiagonal]:
+    """Read the Fisher diagonals that `write_fisher` wrote, by point."""
+    return {
+        point: FisherDiagonal(
+            fim=dataset["fim"].values,
+            tensors=_read_tensors(dataset),
+            probes=int(dataset.attrs["probes"]),
+            estimator=dataset.attrs["estimator"],
+            definition=dataset.attrs["definition"],
+            diagnostics=_unprefixed("diagnostic", dataset),
+        )
+        for point, dataset in _read_points(path)
+    }
+
+
+def _read_points(path: Path) -> list[tuple[str, xr.Dataset]]:
+    return [(point, node.to_dataset()) for point, node in read_tree(path).children.items()]
+
+
+def _file_attributes(job: Settings, attributes: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "Conventions": CONVENTIONS,
+        "title": f"fimtiers system {job['system']}",
+        "substrate": job["substrate"],
+        "settings": json.dumps(job),
+        **attributes,
+    }
+
+
+def _parameter_dataset(
+    name: str, values: NDArray[Any], tensors: tuple[Tensor, ...], seeds: list[int]
+) -> xr.Dataset:
+    index = np.repeat(np.arange(len(tensors), dtype=np.int32), [t.size for t in tensors])
+    columns = {
+        "tensor_name": [tensor.name for tensor in tensors],
+        "layer": np.array([tensor.layer for tensor in tensors], np.int32),
+        "role": [tensor.role for tensor in tensors],
+        "shape": [",".join(map(str, tensor.shape)) for tensor in tensors],
+    }
+    return xr.Dataset(
+        {
+            name: (("seed", "parameter"), values),
+            "tensor": ("parameter", index, {"long_name": "position in the table of tensors"}),
+            **{column: ("tensor_table", np.asarray(rows)) for column, rows in columns.items()},
+        },
+        coords={"seed": np.asarray(seeds), "parameter": np.arange(values.shape[1])},
+    )
+
+
+def _read_tensors(dataset: xr.Dataset) -> tuple[Tensor, ...]:
+    rows = zip(*(dataset[column].values.tolist() for column in TENSOR_TABLE), strict=True)
+    return tuple(
+        Tensor(name, layer, role, tuple(int(n) for n in shape.split(",") if n))
+        for name, layer, role, shape in rows
+    )
+
+
+def _prefixed(prefix: str, variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    return {
+        f"{prefix}_{name}": (tuple(_axis(name, dim) for dim in dims), values)
+        for name, (dims, values) in variables.items()
+    }
+
+
+def _axis(variable: str, dim: str) -> str:
+    """Axes other than the shared ones are private to a variable, so their lengths cannot clash."""
+    return dim if dim in ("seed", "parameter") else f"{variable}.{dim}"
+
+
+def _unprefixed(prefix: str, dataset: xr.Dataset) -> dict[str, Variable]:
+    start = f"{prefix}_"
+    return {
+        str(name).removeprefix(start): (
+            tuple(str(dim).split(".")[-1] for dim in variable.dims),
+            variable.values,
+        )
+        for name, variable in dataset.data_vars.items()
+        if str(name).startswith(start)
+    }
+
+
+def write_tiers(
+    path: Path,
+    summaries: Mapping[str, Mapping[str, NDArray[Any]]],
+    job: Settings,
+    attributes: Mapping[str, str],
+) -> None:
+    """Write the statistics of all points and seeds of a system.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    summaries
+        Point name to statistic name to values, shape (seed,) or (probe_count, seed).
+    job, attributes
+        As for `write_states`. The settings that differ between points become coordinates.
+    """
+    points = [point for point, _ in job["points"]]
+    variables: dict[str, Any] = {}
+    for name in summaries[points[0]]:
+        values = np.stack([summaries[point][name] for point in points])
+        dims = ("point", "seed") if values.ndim == 2 else ("point", "probe_count", "seed")
+        text = DESCRIPTIONS.get(name.removeprefix(RELATIVE))
+        attrs = {} if text is None else {"long_name": text}
+        if name.startswith(RELATIVE) and text is not None:
+            attrs["comment"] = "F stands for θ² F"
+        variables[name] = (dims, values, attrs)
+    coords: dict[str, Any] = {"point": points, "seed": np.asarray(job["seeds"])}
+    for key in job["points"][0][1]:
+        values = [settings[key] for _, settings in job["points"]]
+        if any(value != values[0] for value in values):
+            coords[key] = ("point", values)
+    if "probe_counts" in job:
+        coords["probe_count"] = np.asarray(job["probe_counts"])
+    dataset = xr.Dataset(variables, coords=coords, attrs=_file_attributes(job, attributes))
+    write_tree(path, xr.DataTree(dataset))
+
+
+def read_tiers(path: Path) -> xr.Dataset:
+    """Read what `write_tiers` wrote, with dimensions (point, seed)."""
+    return read_tree(path).to_dataset()

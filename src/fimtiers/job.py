@@ -1,0 +1,93 @@
+"""The frame of every workflow script: its arguments, its log, and a check of what it loaded."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from fimtiers.provenance import PACKAGE, code_closure, undeclared_modules
+
+logger = logging.getLogger(PACKAGE)
+JSON_ARGUMENTS = ("settings",)
+
+
+def run_job(
+    main: Callable[[argparse.Namespace], None],
+    script: str,
+    *arguments: str,
+    modules: Callable[[argparse.Namespace], list[str]] = lambda args: [],
+) -> None:
+    """Run `main` on the command line's arguments and end the process.
+
+    The log says what ran and, if it failed, ends with the cause. The job also fails if it loaded a
+    module of the package that the rule cannot have declared, since an edit of that module would
+    then go unnoticed.
+
+    Parameters
+    ----------
+    main
+        Reads, calls, writes; gets the parsed arguments.
+    script
+        ``__file__`` of the script.
+    *arguments
+        Names of the arguments, each given as ``--name value [value ...]``. ``settings`` is read as
+        JSON; a trailing ``*`` in a name stands for one or more values.
+    modules
+        From the arguments, the modules that the script loads by name.
+    """
+    args = _parse(arguments)
+    _start_log(args.log)
+    start = time.monotonic()
+    try:
+        main(args)
+        _check_modules(code_closure(Path(script), *modules(args)))
+    except Exception as error:
+        logger.error("".join(traceback.format_exception(error)))
+        logger.error("%s failed: %s: %s", Path(script).stem, type(error).__name__, error)
+        _remove(args)
+        sys.exit(1)
+    logger.info("%s done in %.1f s", Path(script).stem, time.monotonic() - start)
+
+
+def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--log", type=Path, help="log file; the terminal is used as well")
+    for argument in arguments:
+        name = argument.rstrip("*")
+        kind = json.loads if name in JSON_ARGUMENTS else Path
+        if argument.endswith("*"):
+            parser.add_argument(f"--{name}", type=kind, nargs="+", required=True)
+        else:
+            parser.add_argument(f"--{name}", type=kind, required=True)
+    return parser.parse_args()
+
+
+def _start_log(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers[0].setLevel(logging.ERROR)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    logger.info("process %d: %s", os.getpid(), " ".join(Path(arg).name for arg in sys.argv[:1]))
+
+
+def _check_modules(closure: dict[str, str]) -> None:
+    undeclared = undeclared_modules(closure)
+    if undeclared:
+        raise ImportError(
+            f"loaded {', '.join(undeclared)}, which no import statement reachable from this "
+            "script names: import it where it is used, or pass it as a root of the closure"
+        )
+
+
+def _remove(args: argparse.Namespace) -> None:
+    """Leave nothing of a failed job behind."""
+    outputs = getattr(args, "output", None) or []
+    for output in outputs if isinstance(outputs, list) else [outputs]:
+        output.unlink(missing_ok=True)

@@ -1,0 +1,295 @@
+"""A study: the configured systems, checked before any job starts.
+
+Snakefiles import this module, so it must not load anything heavy: the settings that a substrate
+accepts are read from its source, not by importing it.
+"""
+
+import ast
+import difflib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SUBSTRATES = Path(__file__).parent / "substrates"
+ONLY_POINT = "single"
+
+
+class StudyError(ValueError):
+    """A study that cannot be run, with the entry, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One configured entry of the study, with every default filled in."""
+
+    name: str
+    label: str
+    substrate: str
+    group: str
+    seeds: tuple[int, ...]
+    settings: Mapping[str, Any]
+    sweep: Mapping[str, tuple[Any, ...]]
+    split: bool
+    ratio_rule: str
+    corrects: str | None
+    probe_counts: tuple[int, ...]
+    memory: int
+    runtime: int
+
+    def points(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and complete settings of each point of the sweep, in the order of the config."""
+        names = list(self.sweep)
+        combinations = itertools.product(*self.sweep.values())
+        return [
+            (
+                ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+                or ONLY_POINT,
+                {**self.settings, **dict(zip(names, values, strict=True))},
+            )
+            for values in combinations
+        ]
+
+    def job(self, points: list[str] | None = None, **extra: Any) -> str:
+        """Give the settings of one job as JSON: what the numbers depend on, and nothing else."""
+        chosen = [pair for pair in self.points() if points is None or pair[0] in points]
+        return json.dumps(
+            {
+                "system": self.name,
+                "substrate": self.substrate,
+                "seeds": self.seeds,
+                "points": chosen,
+                **extra,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """All systems of a study by name, and the rest of its configuration."""
+
+    systems: Mapping[str, System]
+    panel: Mapping[str, tuple[str, ...]]
+    config: Mapping[str, Any]
+
+    def labels(self) -> dict[str, str]:
+        """System name to the label that figures and tables show."""
+        return {name: system.label for name, system in self.systems.items()}
+
+    def groups(self) -> dict[str, str]:
+        """System name to its claimed group."""
+        return {name: system.group for name, system in self.systems.items()}
+
+
+def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
+    """Check a configuration and fill in the defaults.
+
+    Parameters
+    ----------
+    config
+        The configuration as Snakemake hands it over.
+    schema
+        JSON Schema of the configuration; the settings of each system are checked against the
+        ``SETTINGS`` of its substrate.
+
+    Raises
+    ------
+    StudyError
+        Naming the entry, its value and what is allowed.
+    """
+    check(config, schema, "config")
+    systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
+    for name, system in systems.items():
+        if system.corrects is not None and system.corrects not in systems:
+            raise StudyError(
+                f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
+                f"{_suggestion(system.corrects, systems)}"
+            )
+    panel = {name: tuple(members) for name, members in config["panel"].items()}
+    _check_panel(panel, systems)
+    return Study(systems=systems, panel=panel, config=config)
+
+
+def substrate_settings(substrate: str) -> dict[str, dict[str, Any]]:
+    """Read ``SETTINGS`` from the source of a substrate without importing it.
+
+    Raises
+    ------
+    StudyError
+        If there is no such substrate, or its ``SETTINGS`` is not a literal.
+    """
+    path = SUBSTRATES / f"{substrate}.py"
+    if not path.is_file():
+        raise StudyError(
+            f"substrate {substrate!r} does not exist{_suggestion(substrate, substrate_names())}; "
+            f"allowed: {', '.join(substrate_names())}"
+        )
+    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "SETTINGS" for target in targets):
+            return _literal(path, node)
+    raise StudyError(f"{path} has no SETTINGS, the table of what can be configured")
+
+
+def substrate_names() -> list[str]:
+    """Names of all substrates that a study can use."""
+    return sorted(p.stem for p in SUBSTRATES.glob("*.py") if not p.stem.startswith("_"))
+
+
+def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
+    """Check a value against a JSON Schema.
+
+    Raises
+    ------
+    StudyError
+        One line for each fault: where, the value, and what is allowed.
+    """
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(value), key=lambda error: list(error.path)
+    )
+    if errors:
+        raise StudyError("\n".join(_explain(error, where) for error in errors))
+
+
+def duplicate_keys(path: Path) -> list[str]:
+    """Find the keys that a YAML file gives twice; YAML itself silently keeps the last."""
+    import yaml
+
+    root = yaml.compose(path.read_text())
+    return list(_duplicates(root, ())) if root else []
+
+
+def _duplicates(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            here = (*prefix, str(key.value))
+            if key.value in seen:
+                yield ".".join(here)
+            seen.add(key.value)
+            yield from _duplicates(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            yield from _duplicates(value, (*prefix, str(position)))
+
+
+def _system(name: str, entry: Mapping[str, Any]) -> System:
+    where = f"systems.{name}"
+    try:
+        table = substrate_settings(entry["substrate"])
+    except StudyError as error:
+        raise StudyError(f"{where}: {error}") from None
+    given = dict(entry.get("settings", {}))
+    sweep = {key: tuple(values) for key, values in entry.get("sweep", {}).items()}
+    both = sorted(set(given) & set(sweep))
+    if both:
+        raise StudyError(f"{where}: {both[0]!r} is given under settings and under sweep; keep one")
+    properties = {
+        "type": "object",
+        "properties": table,
+        "additionalProperties": False,
+        "required": [key for key, spec in table.items() if "default" not in spec],
+    }
+    defaults = {key: spec["default"] for key, spec in table.items() if "default" in spec}
+    system = System(
+        name=name,
+        label=entry.get("label", name.replace("_", " ")),
+        substrate=entry["substrate"],
+        group=entry["group"],
+        seeds=tuple(entry["seeds"]),
+        settings={**defaults, **given},
+        sweep=sweep,
+        split=entry.get("split", False),
+        ratio_rule=entry.get("ratio_rule", "none"),
+        corrects=entry.get("corrects"),
+        probe_counts=tuple(entry.get("probe_counts", ())),
+        memory=entry.get("memory", 700),
+        runtime=entry.get("runtime", 10),
+    )
+    for point, settings in system.points():
+        check(settings, properties, f"{where}.settings" + ("" if not sweep else f" at {point}"))
+    if system.probe_counts and "probes" not in table:
+        raise StudyError(f"{where}.probe_counts: substrate {system.substrate!r} has no probes")
+    return system
+
+
+def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, System]) -> None:
+    for name, members in panel.items():
+        for member in members:
+            if member not in systems:
+                raise StudyError(
+                    f"panel.{name}: {member!r} is not a system of this study"
+                    f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+                )
+        groups = {systems[member].group for member in members}
+        if groups != {"deep", "rest"}:
+            raise StudyError(
+                f"panel.{name}: needs systems of group deep and of group rest, and no other; "
+                f"has {', '.join(sorted(groups)) or 'none'}"
+            )
+
+
+def _literal(path: Path, node: ast.stmt) -> dict[str, dict[str, Any]]:
+    value = getattr(node, "value", None)
+    try:
+        settings = ast.literal_eval(value) if value is not None else None
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise StudyError(
+            f"{path}:{node.lineno}: SETTINGS must be a dictionary of literals, since it is read "
+            "without importing the module"
+        )
+    return settings
+
+
+def _explain(error: Any, where: str) -> str:
+    path = ".".join((where, *map(str, error.absolute_path)))
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in allowed]
+        return (
+            f"{path}: unknown entry {unknown[0]!r}{_suggestion(unknown[0], allowed)}; "
+            f"allowed: {', '.join(allowed)}"
+        )
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{path}: {missing[0]!r} is missing"
+    value = json.dumps(error.instance, default=str)
+    value = value if len(value) <= 80 else f"{value[:77]}..."
+    return f"{path}: {value} is not allowed; {_allowed(error)}"
+
+
+def _allowed(error: Any) -> str:
+    limit = error.validator_value
+    match error.validator:
+        case "enum":
+            return f"allowed: {', '.join(map(str, limit))}"
+        case "type":
+            return f"expected {limit if isinstance(limit, str) else ' or '.join(limit)}"
+        case "minimum":
+            return f"the smallest allowed value is {limit}"
+        case "exclusiveMinimum":
+            return f"it must be greater than {limit}"
+        case "maximum":
+            return f"the largest allowed value is {limit}"
+        case "exclusiveMaximum":
+            return f"it must be less than {limit}"
+        case "minItems" | "minProperties":
+            return f"at least {limit} needed"
+        case "uniqueItems":
+            return "each value may appear once"
+        case "pattern" | "propertyNames":
+            return f"it must match {limit}"
+    return str(error.message)
+
+
+def _suggestion(name: str, allowed: Any) -> str:
+    close = difflib.get_close_matches(str(name), list(allowed), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

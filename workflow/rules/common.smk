@@ -1,0 +1,93 @@
+# The checked study, and the functions that rules use. No rule lives here.
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+SCRIPTS = WORKFLOW / "scripts"
+SOURCE = WORKFLOW.parent / "src"
+sys.path.insert(0, str(SOURCE))
+
+from fimtiers.provenance import code_closure, package_versions
+from fimtiers.study import StudyError, duplicate_keys, read_study
+
+
+def load_study():
+    """The study of this run, or one clear message of what is wrong with it."""
+    for path in workflow.configfiles:
+        duplicated = duplicate_keys(Path(path))
+        if duplicated:
+            raise WorkflowError(f"{path}: {duplicated[0]!r} is given twice; keep one")
+    schema = yaml.safe_load((WORKFLOW / "schemas/config.schema.yaml").read_text())
+    try:
+        return read_study(config, schema)
+    except StudyError as error:
+        raise WorkflowError(f"this study cannot run:\n{error}") from None
+
+
+STUDY = load_study()
+
+
+def names(chosen):
+    """A wildcard constraint that matches the names in `chosen`, or nothing."""
+    return "|".join(chosen) or "$^"
+
+
+def system_of(wildcards):
+    return STUDY.systems[wildcards.system]
+
+
+def substrate_module(wildcards):
+    return f"fimtiers.substrates.{system_of(wildcards).substrate}"
+
+
+def code_of(script, *modules):
+    """What the result of `script` depends on in this repository and outside it, as one parameter.
+
+    Hashes of the import closure and versions of the packages that it imports. Modules that the
+    script loads by name, and not by an import statement, are given after it.
+    """
+    roots = (SCRIPTS / script, *modules)
+    return json.dumps({**code_closure(*roots), **package_versions(*roots)})
+
+
+def substrate_code(script):
+    return lambda wildcards: code_of(script, substrate_module(wildcards))
+
+
+def environment(wildcards):
+    """Substrates without torch get the environment without torch."""
+    needs_torch = "torch" in package_versions(substrate_module(wildcards))
+    return WORKFLOW / "envs" / ("torch.yaml" if needs_torch else "lattice.yaml")
+
+
+def memory(wildcards, attempt):
+    return system_of(wildcards).memory * attempt
+
+
+def runtime(wildcards, attempt):
+    return system_of(wildcards).runtime * attempt
+
+
+def prepare_shell():
+    """Let jobs find the scripts, the package, and the Python that runs Snakemake.
+
+    A conda environment brings its own Python. This text is no part of a rule, so results do not
+    depend on where the repository lies.
+    """
+    lines = [
+        f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
+        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}",
+        "export PYTHONHASHSEED=0",
+    ]
+    if not workflow.deployment_settings.deployment_method:
+        lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    shell.prefix("set -euo pipefail; " + "; ".join(lines) + "; ")
+
+
+prepare_shell()

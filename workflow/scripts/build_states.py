@@ -1,0 +1,20 @@
+"""Initialise or train a system at some of its points (rules build_states and build_state)."""
+
+import numpy as np
+
+from fimtiers import io, substrates
+from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.job import run_job
+
+
+def main(args):
+    job = args.settings
+    substrate = substrates.load(job["substrate"])
+    limit_threads()
+    seeds = np.array(job["seeds"])
+    states = {point: substrate.build_state(settings, seeds) for point, settings in job["points"]}
+    io.write_states(args.output, states, job, version_attributes())
+
+
+if __name__ == "__main__":
+    run_job(main, __file__, "settings", "output", modules=substrates.roots)

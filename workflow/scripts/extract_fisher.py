@@ -1,0 +1,21 @@
+"""Measure the Fisher diagonal of a system at all its points (rule extract_fisher)."""
+
+from fimtiers import io, substrates
+from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.job import run_job
+
+
+def main(args):
+    job = args.settings
+    substrate = substrates.load(job["substrate"])
+    limit_threads()
+    states = io.read_states(args.states)
+    diagonals = {
+        point: substrate.fisher_diagonal(settings, states[point])
+        for point, settings in job["points"]
+    }
+    io.write_fisher(args.output, diagonals, job, version_attributes())
+
+
+if __name__ == "__main__":
+    run_job(main, __file__, "settings", "states", "output", modules=substrates.roots)

@@ -1,0 +1,30 @@
+"""Measure tier ratios of a system at several probe counts (rule measure_convergence)."""
+
+import numpy as np
+
+from fimtiers import io, substrates
+from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.job import run_job
+from fimtiers.tiers import tier_ratio, zero_fraction
+
+
+def main(args):
+    job = args.settings
+    substrate = substrates.load(job["substrate"])
+    limit_threads()
+    states = io.read_states(args.states)
+    summaries = {}
+    for point, settings in job["points"]:
+        diagonals = [
+            substrate.fisher_diagonal({**settings, "probes": count}, states[point]).fim
+            for count in job["probe_counts"]
+        ]
+        summaries[point] = {
+            "tier_ratio": np.stack([tier_ratio(fim) for fim in diagonals]),
+            "zero_fraction": np.stack([zero_fraction(fim) for fim in diagonals]),
+        }
+    io.write_tiers(args.output, summaries, job, version_attributes())
+
+
+if __name__ == "__main__":
+    run_job(main, __file__, "settings", "states", "output", modules=substrates.roots)
