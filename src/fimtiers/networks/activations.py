@@ -45,4 +45,4 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "identity": Activation(lambda z: z, lambda delta, z, a: delta),
 }
-"""ReLU, GELU (exact, with the error function), tanh, SiLU (also called swish), and no activation."""
+"""GELU is exact, with the error function; SiLU is also called swish."""

@@ -68,9 +68,20 @@ class Buffers:
 
 
 def forward(stack: DenseStack, x: Tensor, buffers: Buffers | None = None) -> Tape:
-    """Evaluate z_l = a_l w_lᵀ + b_l and a_{l+1} = φ(z_l), from a_0 = x of shape (seed, row, n_0)."""
+    """Evaluate z_l = a_l w_lᵀ + b_l and a_{l+1} = φ(z_l) for each row of a_0 = x.
+
+    Parameters
+    ----------
+    stack
+        The networks.
+    x
+        Inputs, shape (seed, row, n_0).
+    buffers
+        Memory to use, overwritten by the next evaluation; without it, memory is allocated.
+    """
     out = buffers.outputs if buffers else [None] * len(stack.weights)
-    inputs, outputs = [x], []
+    inputs: list[Tensor] = [x]
+    outputs: list[Tensor] = []
     for layer, (weight, bias) in enumerate(zip(stack.weights, stack.biases, strict=True)):
         if layer > 0:
             inputs.append(stack.activation.apply(outputs[-1]))
@@ -93,7 +104,7 @@ def backward(
     delta
         δ of the last layer, shape (seed, row, n_L).
     buffers
-        Memory to use, or none to allocate.
+        Memory to use; without it, memory is allocated.
     """
     out = buffers.deltas if buffers else [None] * len(stack.weights)
     for layer in reversed(range(len(stack.weights))):

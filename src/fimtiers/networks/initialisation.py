@@ -1,6 +1,7 @@
 """Initial weights and biases of dense networks, drawn as torch draws them."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
@@ -39,7 +40,7 @@ def initialise(name: str, sizes: Sequence[int], generator: Generator) -> Paramet
     if name not in INITIALISATIONS:
         raise ValueError(f"initialisation {name!r}; allowed: {', '.join(INITIALISATIONS)}")
     parameters: Parameters = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         parameters += torch_default(fan_in, fan_out, generator)
     INITIALISATIONS[name](parameters, generator)
     return parameters

@@ -158,8 +158,8 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         residual = tape.outputs[-1] - x
         loss += residual.double().square().mean(2).sum(1) / 2
         for layer, a, delta in dense_stack.backward(stack, tape, residual / settings["dim"]):
-            squares = delta.double().square_()
-            fim.weights[layer].baddbmm_(squares.mT, a.double().square_())
+            squares = delta.double().square()
+            fim.weights[layer].baddbmm_(squares.mT, a.double().square())
             fim.biases[layer] += squares.sum(1, keepdim=True)
     fim.flat.div_(settings["probes"])
     return FisherDiagonal(
