@@ -19,7 +19,8 @@ from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
 from fimtiers.tiers.summary import DESCRIPTIONS, RELATIVE
 
 CONVENTIONS = "CF-1.11"
-COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
+COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
+"""Lossless, with a checksum of each chunk, so that a damaged file is noticed when it is read."""
 TENSOR_TABLE = ("tensor_name", "layer", "role", "shape")
 
 
@@ -42,7 +43,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
-    """Write `tree` to a netCDF-4 file in one step, numbers compressed without loss."""
+    """Write `tree` to a netCDF-4 file in one step, numbers compressed and with checksums."""
     encoding = {
         node.path: {
             name: dict(COMPRESSION)

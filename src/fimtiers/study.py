@@ -259,8 +259,8 @@ def _explain(error: Any, where: str) -> str:
             f"allowed: {', '.join(allowed)}"
         )
     if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        return f"{path}: {missing[0]!r} is missing"
+        missing = error.message.split("'")[1]  # jsonschema reports each missing key on its own
+        return f"{path}: {missing!r} is missing"
     value = json.dumps(error.instance, default=str)
     value = value if len(value) <= 80 else f"{value[:77]}..."
     return f"{path}: {value} is not allowed; {_allowed(error)}"

@@ -1,0 +1,168 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fimtiers.study import (
+    StudyError,
+    duplicate_keys,
+    read_study,
+    substrate_names,
+    substrate_settings,
+)
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SMALL = {
+    "systems": {
+        "chain": {
+            "substrate": "ising_chain",
+            "group": "rest",
+            "seeds": [0, 1],
+            "sweep": {"sites": [8, 16]},
+        },
+        "net": {"substrate": "mlp", "group": "deep", "seeds": [0], "settings": {"width": 8}},
+    },
+    "panel": {"published": ["chain", "net"], "corrected": ["chain", "net"]},
+    "statistics": {
+        "seed": 0,
+        "resamples": 100,
+        "confidence": 0.95,
+        "threshold": 100,
+        "thresholds": [10, 100],
+    },
+}
+
+
+def small(**changes):
+    """The small study with dotted entries replaced."""
+    config = copy.deepcopy(SMALL)
+    for dotted, value in changes.items():
+        *parents, last = dotted.split("__")
+        target = config
+        for key in parents:
+            target = target[key]
+        target[last] = value
+    return config
+
+
+def test_a_sweep_gives_one_point_for_each_value_with_every_setting_filled_in():
+    points = dict(read_study(small(), SCHEMA).systems["chain"].points())
+    assert list(points) == ["sites=8", "sites=16"]
+    assert points["sites=8"] == {"sites": 8, "probes": 32, "protocol": "published"}
+
+
+def test_a_system_without_a_sweep_has_one_point():
+    assert [name for name, _ in read_study(small(), SCHEMA).systems["net"].points()] == ["single"]
+
+
+def test_two_swept_settings_give_all_their_combinations():
+    study = read_study(small(systems__chain__sweep={"sites": [8, 16], "probes": [1, 2]}), SCHEMA)
+    assert [name for name, _ in study.systems["chain"].points()] == [
+        "sites=8,probes=1",
+        "sites=8,probes=2",
+        "sites=16,probes=1",
+        "sites=16,probes=2",
+    ]
+
+
+def test_a_label_or_group_is_no_setting_of_a_job():
+    job = read_study(small(), SCHEMA).systems["chain"].job()
+    assert job == read_study(small(systems__chain__label="Chain"), SCHEMA).systems["chain"].job()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"statistic": {}}, r"config: unknown entry 'statistic' \(did you mean 'statistics'\?\)"),
+        (
+            {"systems__net__settings": {"widht": 8}},
+            r"systems.net.settings: unknown entry 'widht' \(did you mean 'width'\?\); allowed: ",
+        ),
+        (
+            {"systems__net__settings": {"width": 0}},
+            r"systems.net.settings.width: 0 is not allowed; the smallest allowed value is 1",
+        ),
+        (
+            {"systems__net__settings": {"activation": "step"}},
+            r"systems.net.settings.activation: \"step\" is not allowed; allowed: relu, ",
+        ),
+        (
+            {"systems__net__substrate": "perceptron"},
+            r"systems.net: substrate 'perceptron' does not exist",
+        ),
+        (
+            {"systems__net__seeds": []},
+            r"config.systems.net.seeds: \[\] is not allowed; at least 1 needed",
+        ),
+        (
+            {"systems__net__seeds": [1, 1]},
+            r"config.systems.net.seeds: \[1, 1\] is not allowed; each value may appear once",
+        ),
+        (
+            {"systems__net__group": "shallow"},
+            r"config.systems.net.group: \"shallow\" is not allowed; allowed: deep, rest, reference",
+        ),
+        (
+            {"systems__chain__settings": {"sites": 8}},
+            r"systems.chain: 'sites' is given under settings and under sweep; keep one",
+        ),
+        (
+            {"systems__chain__sweep": {"sites": [8, 1]}},
+            r"systems.chain.settings at sites=1.sites: 1 is not allowed; the smallest allowed",
+        ),
+        (
+            {"panel__published": ["chain", "nett"]},
+            r"panel.published: 'nett' is not a system of this study \(did you mean 'net'\?\)",
+        ),
+        ({"panel__corrected": ["chain"]}, r"config.panel.corrected"),
+        (
+            {"systems__net__group": "reference"},
+            r"panel.published: needs systems of group deep and of group rest",
+        ),
+        (
+            {"systems__net__corrects": "nett"},
+            r"systems.net.corrects: 'nett' is not a system of this study",
+        ),
+        ({"statistics__threshold": -1}, r"config.statistics.threshold: -1 is not allowed"),
+        ({"systems__Net": SMALL["systems"]["net"]}, r"config.systems: \"Net\" is not allowed"),
+    ],
+)
+def test_a_fault_is_named_with_its_entry_its_value_and_what_is_allowed(changes, message):
+    with pytest.raises(StudyError, match=message):
+        read_study(small(**changes), SCHEMA)
+
+
+def test_a_missing_section_is_named_once():
+    config = small()
+    del config["panel"], config["statistics"]
+    with pytest.raises(StudyError) as caught:
+        read_study(config, SCHEMA)
+    assert str(caught.value).splitlines() == [
+        "config: 'panel' is missing",
+        "config: 'statistics' is missing",
+    ]
+
+
+def test_a_name_given_twice_in_yaml_is_found(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("systems:\n  a: {seeds: [1]}\n  b: {}\n  a: {seeds: [2]}\n")
+    assert duplicate_keys(path) == ["systems.a"]
+
+
+def test_the_shipped_studies_are_sound_and_give_no_name_twice():
+    default = ROOT / "config/config.yaml"
+    assert read_study(yaml.safe_load(default.read_text()), SCHEMA).systems
+    for path in (ROOT / "config").glob("*.yaml"):
+        assert duplicate_keys(path) == []
+
+
+@pytest.mark.parametrize("substrate", substrate_names())
+def test_every_setting_of_every_substrate_is_described_and_its_default_is_allowed(substrate):
+    from jsonschema import Draft202012Validator
+
+    for name, schema in substrate_settings(substrate).items():
+        assert schema["description"].endswith("."), name
+        if "default" in schema:
+            Draft202012Validator(schema).validate(schema["default"])
