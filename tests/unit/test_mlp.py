@@ -104,7 +104,7 @@ def test_inputs_discarded_before_training_give_the_published_trained_ratio():
     np.testing.assert_allclose(ratios, expected, rtol=1e-5)
 
 
-def test_he_initialisation_halves_no_signal_so_its_hierarchy_is_small():
+def test_he_initialisation_has_the_small_tier_ratios_of_the_control_run():
     # Geometric means over seeds 0 to 4 of the specification's control, printed to its digits.
     for depth, expected in ((2, 15.1), (4, 98), (8, 307)):
         changed = settings(depth=depth, initialisation="he_normal", probes=1000)

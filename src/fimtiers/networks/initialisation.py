@@ -58,7 +58,7 @@ def torch_default(fan_in: int, fan_out: int, generator: Generator) -> Parameters
     return [weight, bias]
 
 
-def keep(parameters: Parameters, generator: Generator) -> None:
+def keep_default(parameters: Parameters, generator: Generator) -> None:
     """Leave torch's default draws as they are."""
 
 
@@ -70,6 +70,6 @@ def he_normal(parameters: Parameters, generator: Generator) -> None:
 
 
 INITIALISATIONS: dict[str, Callable[[Parameters, Generator], None]] = {
-    "torch_default": keep,
+    "torch_default": keep_default,
     "he_normal": he_normal,
 }

@@ -1,6 +1,6 @@
 """Normal random numbers for many seeds, in the order in which a program draws them call by call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import torch
@@ -43,3 +43,15 @@ def standard_normal(
         for block in [row] if joined else row:
             block.normal_(generator=generator)
     return out
+
+
+def standard_normal_chunks(
+    generators: Sequence[Generator],
+    calls: int,
+    shape: Sequence[int],
+    calls_per_chunk: int,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Tensor]:
+    """Yield the numbers of `standard_normal` in chunks of at most `calls_per_chunk` calls."""
+    for first in range(0, calls, calls_per_chunk):
+        yield standard_normal(generators, min(calls_per_chunk, calls - first), shape, dtype)

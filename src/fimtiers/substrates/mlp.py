@@ -5,10 +5,10 @@ them. An input is x ~ N(0, 1) in `dim` dimensions; the loss of one input is
 
     ℓ(x; θ) = ½ mean_j (y_j − x_j)²,   y = net(x; θ),
 
-so F_i = E[(∂ℓ/∂θ_i)²] is the Fisher information of a Gaussian model with its residuals taken from
-the data (`loss` Fisher). Parameters and inputs have no units. With per-sample δ_l = ∂ℓ/∂z_l and
-layer input a_l, F is the mean over inputs of (δ_l ∘ δ_l) (a_l ∘ a_l)ᵀ for weights and of δ_l ∘ δ_l
-for biases: no gradient of a single sample is ever formed.
+the negative log-likelihood of Gaussian noise of variance `dim`, taken at the given target (`loss`
+Fisher). Parameters and inputs have no units. With δ_l = ∂ℓ/∂z_l of one input and a_l the input of
+layer l, F is the mean over inputs of (δ_l ∘ δ_l)(a_l ∘ a_l)ᵀ for the weights and of δ_l ∘ δ_l for
+the biases: the gradient of a single input is never formed.
 
 Random numbers come from one stream per seed: initialisation, inputs discarded on request,
 training batches, probes.
@@ -28,7 +28,7 @@ from fimtiers.networks import dense_stack
 from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.dense_stack import DenseStack
 from fimtiers.networks.initialisation import initialise
-from fimtiers.networks.sampling import standard_normal
+from fimtiers.networks.sampling import standard_normal, standard_normal_chunks
 from fimtiers.networks.training import MomentumDescent
 from fimtiers.records import FisherDiagonal, Settings, State, Variable
 
@@ -116,7 +116,6 @@ STEPS_ON_RECORD = 100
 ELEMENTS_PER_CHUNK = 2**23
 """Probes are taken in chunks whose activations hold this many numbers: 32 MiB in float32."""
 
-
 ELEMENTS_PER_DRAW = 2**20
 """Training inputs are drawn about this many numbers at a time: 4 MiB in float32."""
 
@@ -149,7 +148,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
 
     The diagnostic ``probe_loss`` is the mean loss of the probes, which no training has seen.
     """
-    stack = _stack(settings, torch.from_numpy(state.theta))
+    stack = _stack(settings, torch.tensor(state.theta))
     streams = generators.unpack_torch(state.fixed["generator"])
     fim = dense_stack.zero_stack(len(streams), _sizes(settings), stack.activation, torch.float64)
     loss = torch.zeros(len(streams), dtype=torch.float64)
@@ -185,14 +184,13 @@ def _stack(settings: Settings, theta: Tensor) -> DenseStack:
 def _probe_chunks(
     settings: Settings, streams: Sequence[Generator], dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    """Yield the probes, shape (seed, probe, dim), a few at a time to bound the memory."""
-    per_probe = len(streams) * sum(_sizes(settings))
-    size = max(1, ELEMENTS_PER_CHUNK // per_probe)
-    for first in range(0, settings["probes"], size):
-        calls = min(size, settings["probes"] - first)
-        # One call per probe, as in the published programs: it matters if dim is not a multiple
-        # of 16.
-        yield standard_normal(streams, calls, (settings["dim"],), dtype)
+    """Yield the probes, shape (seed, probe, dim), a few at a time to bound the memory.
+
+    Each probe is a call of its own, which matters where `dim` is not a multiple of 16.
+    """
+    elements_per_probe = len(streams) * sum(_sizes(settings))
+    per_chunk = max(1, ELEMENTS_PER_CHUNK // elements_per_probe)
+    return standard_normal_chunks(streams, settings["probes"], (settings["dim"],), per_chunk, dtype)
 
 
 def _train(
@@ -206,7 +204,7 @@ def _train(
     descent = MomentumDescent(stack, batch, settings["learning_rate"], settings["momentum"])
     every = max(1, steps // STEPS_ON_RECORD)
     recorded_steps, recorded_losses = [], []
-    batches = _batches(streams, steps, (batch, dim), stack.flat.dtype)
+    batches = _batches(settings, streams, stack.flat.dtype)
     for step, x in enumerate(progress.track(batches, steps, "training steps"), start=1):
         tape = descent.forward(x)
         residual = tape.outputs[-1].sub_(x)
@@ -223,16 +221,13 @@ def _train(
 
 
 def _batches(
-    streams: Sequence[Generator],
-    steps: int,
-    shape: tuple[int, int],
-    dtype: torch.dtype,
+    settings: Settings, streams: Sequence[Generator], dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    """Yield one batch per step, shape (seed, *shape), drawing many steps at once."""
-    per_draw = max(1, ELEMENTS_PER_DRAW // (len(streams) * prod(shape)))
-    for first in range(0, steps, per_draw):
-        calls = min(per_draw, steps - first)
-        yield from standard_normal(streams, calls, shape, dtype).unbind(1)
+    """Yield one batch per step, shape (seed, batch, dim), drawing many steps at once."""
+    shape = (settings["batch"], settings["dim"])
+    per_chunk = max(1, ELEMENTS_PER_DRAW // (len(streams) * prod(shape)))
+    for chunk in standard_normal_chunks(streams, settings["steps"], shape, per_chunk, dtype):
+        yield from chunk.unbind(1)
 
 
 def _check_finite(
