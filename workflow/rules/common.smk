@@ -86,7 +86,9 @@ def prepare_shell():
         "export PYTHONHASHSEED=0",
     ]
     if not workflow.deployment_settings.deployment_method:
-        lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+        lines.append(
+            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+        )
     shell.prefix("set -euo pipefail; " + "; ".join(lines) + "; ")
 
 

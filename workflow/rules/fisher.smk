@@ -35,7 +35,9 @@ rule measure_convergence:
     log:
         "<logs>/measure_convergence/{system}.log",
     wildcard_constraints:
-        system=names(name for name, system in STUDY.systems.items() if system.probe_counts),
+        system=names(
+            name for name, system in STUDY.systems.items() if system.probe_counts
+        ),
     conda:
         environment
     resources:

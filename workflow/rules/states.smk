@@ -34,9 +34,9 @@ rule build_state:
         "<logs>/build_state/{system}/{point}.log",
     wildcard_constraints:
         system=names(SPLIT),
+    priority: 10
     conda:
         environment
-    priority: 10
     resources:
         mem_mb=memory,
         runtime=runtime,
