@@ -12,7 +12,12 @@ from fimtiers.tiers.logarithm import (
     log_variance_between_groups,
     quantile_ratio,
 )
-from fimtiers.tiers.published import PUBLISHED_RULES, published_ratio, published_top_mass
+from fimtiers.tiers.published import (
+    PUBLISHED_RULES,
+    published_ratio,
+    published_top_mass,
+    smallest_tenth_ratio,
+)
 from fimtiers.tiers.ratio import Tiers, cut_tiers, tier_ratio, tier_size, zero_fraction
 from fimtiers.tiers.summary import DESCRIPTIONS, summarise
 
@@ -30,6 +35,7 @@ __all__ = [
     "published_ratio",
     "published_top_mass",
     "quantile_ratio",
+    "smallest_tenth_ratio",
     "summarise",
     "tier_ratio",
     "tier_size",

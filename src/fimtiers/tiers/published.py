@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fimtiers.tiers.ratio import checked_diagonal, divide
+from fimtiers.tiers.ratio import checked_diagonal, divide, tier_size
 
 TINY_DENOMINATOR = 1e-20
 NO_POSITIVE_DENOMINATOR = 1e-30
@@ -62,6 +62,18 @@ def published_ratio(fim: NDArray[Any], rule: str) -> NDArray[np.float64]:
     checked_diagonal(fim)
     ratio = np.apply_along_axis(PUBLISHED_RULES[rule], -1, np.sort(fim, axis=-1))
     return np.asarray(ratio, dtype=np.float64)
+
+
+def smallest_tenth_ratio(
+    fim: NDArray[Any], top_percent: float, bottom_percent: float
+) -> NDArray[np.float64]:
+    """Return T1 / T3 by ``smallest_tenth_floor`` with tiers of other sizes, in percent."""
+
+    def sizes(ordered: NDArray[Any]) -> tuple[int, int]:
+        return tier_size(len(ordered), top_percent), tier_size(len(ordered), bottom_percent)
+
+    ordered = np.sort(checked_diagonal(fim), axis=-1)
+    return np.asarray(np.apply_along_axis(_Rule(sizes, _smallest_tenth), -1, ordered))
 
 
 def published_top_mass(fim: NDArray[Any]) -> NDArray[np.float64]:
