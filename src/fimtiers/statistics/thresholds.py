@@ -115,8 +115,9 @@ def leave_one_system_out(observations: pd.DataFrame) -> pd.DataFrame:
         One row per system, in the order of the table: ``dropped``, ``group``, ``n_deep``,
         ``n_rest``, ``U``, ``p_value``, ``rank_biserial``; ``threshold_low`` and
         ``threshold_high``, the best thresholds of the remaining systems, ``threshold``, the
-        geometric middle of those, or the lower if the upper is infinite; ``n_dropped``, and ``dropped_correct``, how many observations
-        of the dropped system that threshold calls by their claimed group.
+        geometric middle of those, or the lower if the upper is infinite; ``n_dropped``, and
+        ``dropped_correct``, how many observations of the dropped system that threshold calls by
+        their claimed group.
 
     Raises
     ------
