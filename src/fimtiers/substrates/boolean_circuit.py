@@ -93,7 +93,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     streams = generators.unpack_numpy(state.fixed["generator"])
     all_logits = state.theta.reshape(-1, gates, KINDS).astype(dtype)
     all_wiring = state.fixed["wiring"][1]
-    fim = np.zeros(all_logits.shape)
+    fim: NDArray[np.float64] = np.zeros(all_logits.shape)
     cones, depths = [], []
     for row, logits, wiring, stream in zip(fim, all_logits, all_wiring, streams, strict=True):
         # Inputs are rounded to single precision in both protocols, so that they are the same.

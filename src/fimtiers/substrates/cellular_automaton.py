@@ -74,9 +74,11 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     published = settings["protocol"] == "published"
     streams = generators.unpack_numpy(state.fixed["generator"])
     fim = np.empty(state.theta.shape)
+    distinct_horizons = []
     for row, bits, stream in zip(fim, state.theta, streams, strict=True):
         horizons = _draw_horizons(stream, settings["horizon"], settings["probes"])
         distinct, draws = np.unique(horizons, return_counts=True)
+        distinct_horizons.append(len(distinct))
         distance = damage(bits, distinct, settings["rule"])
         if published:
             row[:] = distance.astype(np.float32).mean(axis=0) ** 2
@@ -88,6 +90,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         probes=settings["probes"],
         estimator="bit flip",
         definition="response",
+        diagnostics={"distinct_horizons": (("seed",), np.array(distinct_horizons))},
     )
 
 

@@ -82,7 +82,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     couplings = state.fixed["coupling"][1].astype(dtype)
     response = local_response if published else coupled_response
     probes: int = settings["probes"]
-    fim = np.empty(fields.shape)
+    fim = np.empty(state.theta.shape)
     for row, stream, field, coupling in zip(fim, streams, fields, couplings, strict=True):
         betas = (BETA_MEAN + BETA_SCALE * stream.standard_normal(probes)).astype(dtype)
         chi = np.stack([response(beta, field, coupling) for beta in betas])
