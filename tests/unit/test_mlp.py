@@ -17,6 +17,15 @@ PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
 PANEL_WIDTHS = [32, 64, 128, 256]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As in the jobs of the workflow: rounding depends on the number of threads, and speed too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def settings(**changed):
     defaults = {name: schema["default"] for name, schema in mlp.SETTINGS.items()}
     return defaults | changed

@@ -22,6 +22,15 @@ MODULES = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As in the jobs of the workflow: rounding depends on the number of threads, and speed too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def plain_network(sizes, activation):
     layers = []
     for fan_in, fan_out in pairwise(sizes):
