@@ -45,7 +45,7 @@ def test_the_mean_squared_kernel_agrees_with_explicit_pairs(monkeypatch):
 def test_the_squared_kernel_of_kernel_ridge_is_the_kernel_of_the_gaussian_process():
     stream = np.random.default_rng(0)
     centres, probes = stream.standard_normal((11, 5)), stream.standard_normal((30, 5))
-    gaussian_process_kernel = np.exp(-kernel_learner.squared_distances(centres, probes) / (2 * 5))
+    gaussian_process_kernel = kernel_learner.gaussian_kernel(centres, probes, 5.0)
     result = kernel_learner.mean_squared_kernel(centres, probes, 2 * 5.0)
     np.testing.assert_allclose(result, gaussian_process_kernel.mean(axis=1), rtol=1e-13)
 

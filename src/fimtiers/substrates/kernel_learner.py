@@ -136,9 +136,9 @@ def mean_squared_kernel(
     """
     total = np.zeros(len(centres))
     for start in range(0, len(probes), BLOCK):
-        exponent = squared_distances(centres, probes[start : start + BLOCK])
-        exponent /= -squared_length
-        total += np.exp(exponent, out=exponent).sum(axis=1)
+        # The square of the kernel is the kernel at half the squared length.
+        squared = gaussian_kernel(centres, probes[start : start + BLOCK], squared_length / 2)
+        total += squared.sum(axis=1)
     return total / len(probes)
 
 
@@ -151,22 +151,30 @@ def expected_squared_kernel(
     return widened * np.exp(-np.sum(centres**2, axis=1) / (squared_length + 2))
 
 
-def squared_distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ‖x_i − y_j‖² = ‖x_i‖² + ‖y_j‖² − 2 x_i·y_j, shape (len(x), len(y))."""
-    distances = x @ y.T
-    distances *= -2
-    distances += np.sum(x**2, axis=1)[:, None]
-    distances += np.sum(y**2, axis=1)
-    return np.maximum(distances, 0, out=distances)
+def gaussian_kernel(
+    x: NDArray[np.float64], y: NDArray[np.float64], squared_length: float
+) -> NDArray[np.float64]:
+    """Return exp(−‖x_i − y_j‖² / (2 ℓ²)), shape (len(x), len(y)), with no other array that large.
+
+    The distances come from ‖x_i − y_j‖² = ‖x_i‖² + ‖y_j‖² − 2 x_i·y_j.
+    """
+    kernel = x @ y.T
+    kernel *= -2
+    kernel += np.sum(x**2, axis=1)[:, None]
+    kernel += np.sum(y**2, axis=1)
+    np.maximum(kernel, 0, out=kernel)
+    kernel /= -2 * squared_length
+    return np.exp(kernel, out=kernel)
 
 
 def _dual_coefficients(stream: np.random.Generator, settings: Settings) -> NDArray[np.float64]:
     samples, features = settings["samples"], settings["features"]
     x = stream.standard_normal((samples, features))
     y = x.sum(axis=1) / np.sqrt(features) + settings["noise"] * stream.standard_normal(samples)
-    kernel = np.exp(squared_distances(x, x) / (-2 * _squared_length(settings)))
+    kernel = gaussian_kernel(x, x, _squared_length(settings))
     kernel[np.diag_indices(samples)] += settings["ridge"]
-    factor = cho_factor(kernel, lower=True, overwrite_a=True, check_finite=False)
+    # LAPACK overwrites columns in place: the transpose of the symmetric matrix saves a copy.
+    factor = cho_factor(kernel.T, overwrite_a=True, check_finite=False)
     return np.asarray(cho_solve(factor, y, check_finite=False))
 
 
