@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fimtiers.statistics.intervals import (
+    log_bootstrap_interval,
+    log_t_interval,
+    panel_intervals,
+    point_intervals,
+)
+
+PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return pd.read_csv(PUBLISHED / "panel_per_seed.csv")
+
+
+@pytest.fixture(scope="module")
+def intervals(panel):
+    return panel_intervals(panel)
+
+
+@pytest.mark.parametrize(
+    ("measured", "published"),
+    [
+        ("system", "system"),
+        ("group", "group"),
+        ("n", "n"),
+        ("geometric_mean", "geometric_mean"),
+        ("low", "ci95_low"),
+        ("high", "ci95_high"),
+        ("bonferroni_low", "bonferroni_low"),
+        ("bonferroni_high", "bonferroni_high"),
+    ],
+)
+def test_the_published_values_give_the_published_intervals_to_all_printed_digits(
+    intervals, measured, published
+):
+    expected = pd.read_csv(PUBLISHED / "dichotomy.csv")[published]
+    assert intervals.round(4)[measured].tolist() == expected.tolist()
+
+
+def test_the_smallest_and_largest_values_are_the_published_ones(intervals):
+    expected = pd.read_csv(PUBLISHED / "dichotomy.csv")
+    np.testing.assert_allclose(intervals["smallest"], expected["smallest"], rtol=5e-6)
+    np.testing.assert_allclose(intervals["largest"], expected["largest"], rtol=5e-6)
+
+
+def test_no_published_pooled_interval_contains_the_threshold(intervals):
+    assert not intervals["crosses_threshold"].any()
+
+
+def test_the_width_64_network_alone_is_not_above_the_threshold_after_correction(panel):
+    points = point_intervals(panel).set_index(["system", "point"])
+    width_64 = points.loc[("nn_trained_pooled", "width=64")]
+    assert (round(width_64["low"]), round(width_64["high"])) == (103, 359)
+    assert (round(width_64["bonferroni_low"]), round(width_64["bonferroni_high"])) == (50, 740)
+    assert width_64["bonferroni_crosses_threshold"]
+
+
+def test_a_bootstrap_draws_as_many_calls_to_choice_would():
+    logs = np.log([1.0, 2.0, 5.0, 7.0])
+    generator = np.random.default_rng(7)
+    means = [generator.choice(logs, size=4, replace=True).mean() for _ in range(500)]
+    interval = log_bootstrap_interval(np.exp(logs), np.random.default_rng(7), resamples=500)
+    expected = np.exp(np.percentile(means, [2.5, 97.5]))
+    np.testing.assert_allclose([interval.low, interval.high], expected, rtol=1e-14)
+
+
+def test_three_values_have_the_interval_from_smallest_to_largest_beyond_93_percent():
+    interval = log_bootstrap_interval(np.array([2.0, 3, 5]), np.random.default_rng(0), 0.996)
+    assert (interval.low, interval.high) == pytest.approx((2, 5))
+
+
+def test_two_values_have_the_normal_interval_and_draw_nothing():
+    generator = np.random.default_rng(0)
+    interval = log_bootstrap_interval(np.exp([1.0, 3.0]), generator)
+    half = 1.959963984540054 * np.sqrt(2) / np.sqrt(2)
+    assert np.log([interval.low, interval.high]) == pytest.approx([2 - half, 2 + half])
+    assert generator.random() == np.random.default_rng(0).random()
+
+
+def test_a_single_value_has_an_interval_without_width():
+    interval = log_bootstrap_interval(np.array([4.0]), np.random.default_rng(0))
+    assert (interval.low, interval.geometric_mean, interval.high) == pytest.approx((4, 4, 4))
+
+
+def test_zeros_are_left_out_and_counted_out():
+    with_zero = log_bootstrap_interval(np.array([0.0, 2, 3, 5]), np.random.default_rng(0))
+    assert with_zero == log_bootstrap_interval(np.array([2.0, 3, 5]), np.random.default_rng(0))
+    assert with_zero.n == 3
+    with pytest.raises(ValueError, match="no positive value"):
+        log_bootstrap_interval(np.zeros(3), np.random.default_rng(0))
+
+
+def test_an_infinite_value_gives_an_infinite_mean_and_upper_end_and_no_nan():
+    values = np.array([2.0, 3, 5, 7, np.inf])
+    interval = log_bootstrap_interval(values, np.random.default_rng(0))
+    assert (interval.geometric_mean, interval.high) == (np.inf, np.inf)
+    assert 2 < interval.low < 7
+
+
+def test_student_t_covers_the_true_geometric_mean_as_often_as_it_says():
+    logs = np.random.default_rng(3).normal(1.0, 2.0, size=(2000, 5))
+    covered = 0
+    for row in logs:
+        interval = log_t_interval(np.exp(row), confidence=0.9)
+        covered += interval.low < np.e < interval.high
+    assert covered / 2000 == pytest.approx(0.9, abs=0.02)
+
+
+def test_student_t_of_one_value_is_undefined():
+    assert np.isnan(log_t_interval(np.array([2.0])).low)
