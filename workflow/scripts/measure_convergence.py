@@ -5,7 +5,7 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, version_attributes
 from fimtiers.job import run_job
-from fimtiers.tiers import tier_ratio, zero_fraction
+from fimtiers.tiers import published_ratio, tier_ratio, zero_fraction
 
 
 def main(args):
@@ -23,6 +23,10 @@ def main(args):
             "tier_ratio": np.stack([tier_ratio(fim) for fim in diagonals]),
             "zero_fraction": np.stack([zero_fraction(fim) for fim in diagonals]),
         }
+        if job["ratio_rule"] != "none":
+            summaries[point]["tier_ratio_published"] = np.stack(
+                [published_ratio(fim, job["ratio_rule"]) for fim in diagonals]
+            )
     io.write_tiers(args.output, summaries, job, version_attributes())
 
 
