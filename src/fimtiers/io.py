@@ -196,24 +196,13 @@ def _read_tensors(dataset: xr.Dataset) -> tuple[Tensor, ...]:
 
 
 def _prefixed(prefix: str, variables: Mapping[str, Variable]) -> dict[str, Variable]:
-    return {
-        f"{prefix}_{name}": (tuple(_axis(name, dim) for dim in dims), values)
-        for name, (dims, values) in variables.items()
-    }
-
-
-def _axis(variable: str, dim: str) -> str:
-    """Axes other than the shared ones are private to a variable, so their lengths cannot clash."""
-    return dim if dim in ("seed", "parameter") else f"{variable}.{dim}"
+    return {f"{prefix}_{name}": variable for name, variable in variables.items()}
 
 
 def _unprefixed(prefix: str, dataset: xr.Dataset) -> dict[str, Variable]:
     start = f"{prefix}_"
     return {
-        str(name).removeprefix(start): (
-            tuple(str(dim).split(".")[-1] for dim in variable.dims),
-            variable.values,
-        )
+        str(name).removeprefix(start): (tuple(map(str, variable.dims)), variable.values)
         for name, variable in dataset.data_vars.items()
         if str(name).startswith(start)
     }

@@ -35,6 +35,7 @@ class System:
     split: bool
     ratio_rule: str
     corrects: str | None
+    published_as: str
     probe_counts: tuple[int, ...]
     memory: int
     runtime: int
@@ -109,6 +110,13 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
             )
     panel = {name: tuple(members) for name, members in config["panel"].items()}
     _check_panel(panel, systems)
+    statistics = config["statistics"]
+    for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:
+        if member is not None and member not in systems:
+            raise StudyError(
+                f"statistics: {member!r} is not a system of this study"
+                f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+            )
     return Study(systems=systems, panel=panel, config=config)
 
 
@@ -208,6 +216,7 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         split=entry.get("split", False),
         ratio_rule=entry.get("ratio_rule", "none"),
         corrects=entry.get("corrects"),
+        published_as=entry.get("published_as", name),
         probe_counts=tuple(entry.get("probe_counts", ())),
         memory=entry.get("memory", 700),
         runtime=entry.get("runtime", 10),

@@ -26,7 +26,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_json(path: Path, result: Any) -> None:
-    """Write a result as JSON; dataclasses become objects, ∞ and NaN the texts "inf" and "nan"."""
+    """Write a result as JSON, in one step.
+
+    Dataclasses become objects, tables lists of objects, ∞ and NaN the texts "inf" and "nan".
+    """
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n")
 
@@ -38,7 +41,11 @@ def read_json(path: Path) -> Any:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, pd.DataFrame):
+        return _plain(value.to_dict("records"))
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,7 @@
 # The checked study, and the functions that rules use. No rule lives here.
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 SCRIPTS = WORKFLOW / "scripts"
 SOURCE = WORKFLOW.parent / "src"
+RESOURCES = Path(os.path.relpath(WORKFLOW.parent / "resources"))  # relative: inputs are compared by path
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
@@ -72,6 +74,44 @@ def memory(wildcards, attempt):
 
 def runtime(wildcards, attempt):
     return system_of(wildcards).runtime * attempt
+
+
+def members(panel):
+    """Name and claimed group of each system of a panel, in its order."""
+    return [(name, STUDY.systems[name].group) for name in STUDY.panel[panel]]
+
+
+def converging(panel):
+    """The systems of a panel that are measured at several probe counts."""
+    return [name for name in STUDY.panel[panel] if STUDY.systems[name].probe_counts]
+
+
+def statistics_settings(*entries):
+    """The named entries of the statistics section, as JSON."""
+    return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
+
+
+def statistics_targets():
+    """All statistics of this study: those of each panel, and those that it has the systems for."""
+    by_panel = [
+        "point_intervals.csv",
+        "dichotomy.json",
+        "thresholds.csv",
+        "margin.csv",
+        "probe_limits.csv",
+        "partition_free.json",
+        "classifier.json",
+    ]
+    targets = collect(
+        "<results>/statistics/{panel}/{name}", panel=STUDY.panel, name=by_panel
+    )
+    targets.append("<results>/statistics/published/pseudodata_bootstrap.json")
+    targets.append("<results>/statistics/exponents.csv")
+    if "uniqueness" in STUDY.config["statistics"]:
+        targets.append("<results>/statistics/uniqueness.json")
+    if "partition_grid" in STUDY.config["statistics"]:
+        targets.append("<results>/statistics/partition_grid.csv")
+    return targets
 
 
 def prepare_shell():

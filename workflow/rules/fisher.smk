@@ -45,7 +45,8 @@ rule measure_convergence:
         runtime=runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job(
-            probe_counts=system_of(wildcards).probe_counts
+            probe_counts=system_of(wildcards).probe_counts,
+            ratio_rule=system_of(wildcards).ratio_rule,
         ),
         code=substrate_code("measure_convergence.py"),
     shell:

@@ -3,21 +3,9 @@
 # Requires: <results>/tiers/{system}.nc and <results>/convergence/{system}.nc
 # Gives:    <results>/statistics/{panel}/*.csv and *.json
 
-PANELS = list(STUDY.panel)
-
 
 wildcard_constraints:
-    panel=names(PANELS),
-
-
-def members(panel):
-    """Name and claimed group of each system of a panel, in its order."""
-    return [(name, STUDY.systems[name].group) for name in STUDY.panel[panel]]
-
-
-def statistics_settings(*entries):
-    """The named entries of the statistics section, as JSON."""
-    return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
+    panel=names(STUDY.panel),
 
 
 rule collect_observations:
@@ -129,3 +117,173 @@ rule repeat_published_resampling:
     shell:
         "python $FIMTIERS_SCRIPTS/repeat_published_resampling.py --log {log:q} "
         "--settings {params.settings:q} --intervals {input.intervals:q} --output {output:q}"
+
+
+rule measure_margin:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+        convergence=lambda wildcards: collect(
+            "<results>/convergence/{system}.nc", system=converging(wildcards.panel)
+        ),
+    output:
+        "<results>/statistics/{panel}/convergence.csv",
+        "<results>/statistics/{panel}/margin.csv",
+    log:
+        "<logs>/measure_margin/{panel}.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=lambda wildcards: json.dumps(
+            {
+                "value": wildcards.panel,
+                "margin_factors": STUDY.config["statistics"]["margin_factors"],
+                "converging": [
+                    (name, group, STUDY.systems[name].settings["probes"])
+                    for name, group in members(wildcards.panel)
+                    if name in converging(wildcards.panel)
+                ],
+            }
+        ),
+        code=code_of("measure_margin.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/measure_margin.py --log {log:q} "
+        "--settings {params.settings:q} "
+        "--observations {input.observations:q} --convergence {input.convergence:q} --output {output:q}"
+
+
+rule extrapolate_probes:
+    input:
+        convergence="<results>/statistics/{panel}/convergence.csv",
+    output:
+        "<results>/statistics/{panel}/probe_limits.csv",
+    log:
+        "<logs>/extrapolate_probes/{panel}.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=statistics_settings("confidence"),
+        code=code_of("extrapolate_probes.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/extrapolate_probes.py --log {log:q} "
+        "--settings {params.settings:q} "
+        "--convergence {input.convergence:q} --output {output:q}"
+
+
+rule describe_without_tiers:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+    output:
+        "<results>/statistics/{panel}/partition_free.csv",
+        "<results>/statistics/{panel}/partition_free.json",
+    log:
+        "<logs>/describe_without_tiers/{panel}.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        code=code_of("describe_without_tiers.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/describe_without_tiers.py --log {log:q} "
+        "--observations {input.observations:q} --output {output:q}"
+
+
+rule classify_held_out:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+    output:
+        "<results>/statistics/{panel}/classifier.json",
+    log:
+        "<logs>/classify_held_out/{panel}.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        code=code_of("classify_held_out.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/classify_held_out.py --log {log:q} "
+        "--observations {input.observations:q} --output {output:q}"
+
+
+rule test_uniqueness:
+    input:
+        collect(
+            "<results>/fisher/{system}.nc",
+            system=STUDY.config["statistics"].get("uniqueness", []),
+        ),
+    output:
+        "<results>/statistics/uniqueness.json",
+    log:
+        "<logs>/test_uniqueness.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        code=code_of("test_uniqueness.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/test_uniqueness.py --log {log:q} "
+        "--fisher {input:q} --output {output:q}"
+
+
+rule cut_partitions:
+    input:
+        fisher=collect(
+            "<results>/fisher/{system}.nc",
+            system=STUDY.config["statistics"].get("partition_grid", []),
+        ),
+    output:
+        "<results>/statistics/partition_grid.csv",
+    log:
+        "<logs>/cut_partitions.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=json.dumps(
+            {
+                "seeds": (
+                    STUDY.systems[STUDY.config["statistics"]["partition_grid"]].seeds
+                    if "partition_grid" in STUDY.config["statistics"]
+                    else []
+                )
+            }
+        ),
+        code=code_of("cut_partitions.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/cut_partitions.py --log {log:q} "
+        "--settings {params.settings:q} "
+        "--fisher {input.fisher:q} --output {output:q}"
+
+
+rule bootstrap_exponents:
+    input:
+        points=RESOURCES / "published/scaling_points.csv",
+    output:
+        "<results>/statistics/exponents.csv",
+    log:
+        "<logs>/bootstrap_exponents.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=statistics_settings("seed", "confidence", "resamples"),
+        code=code_of("bootstrap_exponents.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/bootstrap_exponents.py --log {log:q} "
+        "--settings {params.settings:q} "
+        "--points {input.points:q} --output {output:q}"
