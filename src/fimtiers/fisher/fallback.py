@@ -1,0 +1,86 @@
+"""Per-sample gradients without rules: in chunks by vmap, or one sample after the other.
+
+The loop is the definition; the engine is checked against it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+from fimtiers.fisher.batches import Inputs, call, length, part
+from fimtiers.fisher.forms import Dense
+from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.tracked import mapped
+
+CHUNK_BYTES = 64 << 20
+"""Size of the per-sample gradients that exist at a time."""
+
+
+def add_by_loop(
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
+    sums: Sums,
+) -> Tensor:  # fmt: skip
+    """Add the squared gradients of one sample after the other, by plain backward passes.
+
+    Returns
+    -------
+    Tensor
+        The losses, shape (sample, backward pass).
+    """
+    inputs, labels = batch
+    parameters = dict(model.named_parameters())
+    chosen = [parameters[name] for name in names]
+    values = []
+    for n in range(length(inputs)):
+        losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
+        values.append(losses.detach())
+        for loss in losses[0]:
+            gradients = torch.autograd.grad(loss, chosen, retain_graph=True, allow_unused=True)
+            for name, gradient in zip(names, gradients, strict=True):
+                if gradient is not None:
+                    sums.add(name, sums.totals[name], *Dense(gradient[None]).squares())
+    return torch.cat(values)
+
+
+def add_by_vmap(
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
+    sums: Sums,
+) -> None:  # fmt: skip
+    """Add the squared gradients of some samples at a time, by `torch.func.vmap`."""
+    inputs, labels = batch
+    fixed = {name: p.detach() for name, p in model.named_parameters()}
+    chosen = {name: fixed[name] for name in names}
+
+    def losses(chosen: Mapping[str, Tensor], inputs: Inputs, labels: Any) -> Tensor:
+        inputs, labels = mapped(_with_axis, (inputs, labels))
+        outputs = call(_Functional(model, {**fixed, **chosen}), inputs)  # type: ignore[arg-type]
+        return objective.losses(outputs, labels)[0][0]
+
+    samples = length(inputs)
+    size = sum(p.numel() * p.element_size() for p in chosen.values())
+    chunk = max(1, CHUNK_BYTES // size)
+    for start in range(0, samples, chunk):
+        piece = part(inputs, start, start + chunk), part(labels, start, start + chunk)
+        axes = mapped(lambda x: 0 if isinstance(x, Tensor) else None, piece)
+        gradients = vmap(jacrev(losses), (None, *axes), randomness="error")(chosen, *piece)
+        for name, gradient in gradients.items():
+            sums.add(name, sums.totals[name], *Dense(gradient.flatten(0, 1)).squares())
+
+
+class _Functional:
+    """A model called with other parameters."""
+
+    def __init__(self, model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        self.model = model
+        self.parameters = dict(parameters)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return functional_call(self.model, self.parameters, args, kwargs, tie_weights=True)
+
+
+def _with_axis(item: Any) -> Any:
+    return item.unsqueeze(0) if isinstance(item, Tensor) else item

@@ -1,0 +1,205 @@
+"""Watches a model compute, operation by operation, and marks where parameters meet data.
+
+Nothing about the model is changed: parameters are swapped for detached values in the arguments
+of each torch function while the forward pass runs. Calls of modules, functional calls, shared
+modules, tied and raw parameters look the same at this level.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from fimtiers.fisher.refusals import refuse_coupled_call
+from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
+from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.tape import FormBuilder, Site, Tape, Watch
+from fimtiers.fisher.tracked import Tracked, leaves, mapped, selected_sums, value
+
+UNTRACKED = frozenset({
+    "detach", "data", "detach_", "shape", "dtype", "device", "size", "dim", "ndim", "numel",
+    "stride", "is_floating_point", "requires_grad", "grad", "grad_fn", "is_leaf", "layout", "item",
+    "data_ptr", "is_cuda", "is_contiguous", "element_size", "__len__", "names", "is_sparse",
+    "is_quantized", "is_meta", "is_nested", "is_cpu", "itemsize", "nbytes", "register_hook",
+    "requires_grad_", "__repr__", "__format__", "zeros_like", "ones_like", "empty_like",
+    "new_zeros", "new_ones", "new_empty", "new_full", "full_like", "_version", "__hash__",
+    "untyped_storage", "is_complex", "nelement", "get_device", "storage_offset", "is_mkldnn",
+})  # fmt: skip
+"""Attributes and functions whose result carries no gradient to a parameter."""
+
+
+@dataclass
+class Plan:
+    """What calibration learned about a model.
+
+    Attributes
+    ----------
+    derive
+        Keys of operations that make a tensor of parameters alone, though a rule is at hand.
+    without_rule
+        Parameters left to the fallback, each with the reason.
+    """
+
+    derive: set[tuple[str, ...]] = field(default_factory=set)
+    without_rule: dict[str, str] = field(default_factory=dict)
+
+
+class Interception(TorchFunctionMode):
+    """Records the sites of a forward pass on a tape.
+
+    Parameters
+    ----------
+    parameters
+        Parameters to watch, by name.
+    plan
+        Decisions so far; reasons to give up on a parameter are added to it.
+    sums
+        Sums of squares, whose views follow slices and transposes of parameters.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], plan: Plan, sums: Sums) -> None:
+        super().__init__()
+        self.plan = plan
+        first = next(iter(parameters.values()))
+        self.root = torch.zeros((), device=first.device, requires_grad=True)
+        self.stand_ins = {n: p.detach().requires_grad_() for n, p in parameters.items()}
+        self.parameters = {
+            id(p): Tracked(p, p.detach(), self.stand_ins[n], (n,), n, sums.totals[n])
+            for n, p in parameters.items()
+        }
+        self.derived: dict[int, Tracked] = {}
+        self.tape: Tape | None = None
+        self.key: tuple[str, ...] = ()
+        self.active = False
+        self.recomputing = False
+
+    @contextmanager
+    def recording(self, tape: Tape) -> Iterator[None]:
+        """Record a forward pass, and stay for backward passes that recompute parts of it."""
+        self.derived.clear()
+        self.tape, self.active, self.recomputing = tape, True, False
+        try:
+            with self:
+                yield
+        finally:
+            self.active = False
+            self.derived.clear()
+
+    def tracked(self, item: Any) -> Tracked | None:
+        """Return the record of a tensor if it is a parameter or made of parameters."""
+        return self.parameters.get(id(item)) or self.derived.get(id(item))
+
+    def watch(
+        self,
+        output: Tensor,
+        uses: Sequence[tuple[Tracked | None, FormBuilder]],
+        saved: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """Return `output`, and have its gradient delivered to a new site.
+
+        Parameters
+        ----------
+        output
+            Result of an operation on data and values of tracked tensors.
+        uses
+            The tracked tensors (None is left out), each with what makes a form of the gradient.
+        saved
+            Tensors that the forms need besides the gradient.
+        """
+        assert self.tape is not None
+        kept = [(t, build) for t, build in uses if isinstance(t, Tracked)]
+        site = Site(self.key, output.shape, kept, self.tape)
+        if not self.recomputing:
+            self.tape.sites.append(site)
+        return Watch.apply(output, self.root, site, *(x.detach() for x in saved))
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run one torch function, by a rule if it meets a parameter."""
+        kwargs = kwargs or {}
+        if not self.active:
+            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name == "__get__":
+            name = func.__self__.__name__  # type: ignore[attr-defined]
+        refuse_coupled_call(name, args, kwargs)
+        if name in UNTRACKED or not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        found = [t for x in leaves((args, kwargs)) if (t := self.tracked(x)) is not None]
+        if not found:
+            return func(*args, **kwargs)
+        if name in DECOMPOSITIONS and name not in self.plan.derive:
+            with self:
+                result = DECOMPOSITIONS[name](*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        args, kwargs = mapped(self._known, (args, kwargs))
+        found = [x for x in leaves((args, kwargs)) if isinstance(x, Tracked)]
+        if not found:
+            return func(*args, **kwargs)
+        return self._run(name, func, args, kwargs, found)
+
+    def _known(self, item: Any) -> Any:
+        """Return the record of a tracked tensor, the value of one left to the fallback."""
+        tracked = self.tracked(item)
+        if tracked is None:
+            return item
+        left = any(root in self.plan.without_rule for root in tracked.roots)
+        return tracked.value if left else tracked
+
+    def _run(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
+    ) -> Any:
+        self.key = (name, *(tracked.label for tracked in found))
+        if name in RULES and self.key not in self.plan.derive:
+            result = RULES[name](self, func, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        changes_parameter = name.startswith("__i") or (name[-1:] == "_" != name[-2:-1])
+        meets_data = any(isinstance(x, Tensor) and x.requires_grad for x in leaves((args, kwargs)))
+        if (changes_parameter and isinstance(args[0], Tracked)) or meets_data:
+            self.give_up(found, f"no rule for {name}")
+            return func(*mapped(value, args), **mapped(value, kwargs))
+        return self._derive(name, func, args, kwargs, found)
+
+    def give_up(self, found: Sequence[Tracked], reason: str) -> None:
+        """Leave the parameters behind some tracked tensors to the fallback."""
+        for root in {root for tracked in found for root in tracked.roots}:
+            self.plan.without_rule.setdefault(root, reason)
+
+    def _derive(
+        self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
+    ) -> Any:
+        """Make a tensor of parameters alone and keep track of it."""
+
+        def graph(item: Any) -> Any:
+            return item.graph if isinstance(item, Tracked) else item
+
+        result = func(*mapped(graph, args), **mapped(graph, kwargs))
+        views = selected_sums(name, func, args, kwargs, list({id(t): t for t in found}.values()))
+        roots = tuple(dict.fromkeys(root for tracked in found for root in tracked.roots))
+        tensors = list(leaves(result))
+        many = views is not None and not isinstance(views, Tensor)
+        label = f"{name}({', '.join(tracked.label for tracked in found)})"
+        for i, tensor in enumerate(tensors):
+            if not isinstance(tensor, Tensor) or not tensor.requires_grad:
+                continue
+            sums = list(leaves(views))[i] if many else views
+            own = f"{label}[{i}]" if len(tensors) > 1 else label
+            known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
+            self.derived[id(tensor)] = known
+        return result
+
+
+def count_operations(sites: Sequence[Site], name: str) -> str:
+    """Return the operations a parameter is used in, such as ``linear`` or ``linear × 3``."""
+    counts = Counter(
+        site.key[0] for site in sites for tracked, _ in site.uses if name in tracked.roots
+    )
+    return ", ".join(op if n == 1 else f"{op} × {n}" for op, n in sorted(counts.items()))

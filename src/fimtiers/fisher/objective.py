@@ -1,0 +1,122 @@
+"""Whose gradients are squared: losses at given labels, at drawn labels, or expected ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fimtiers.fisher.likelihoods import Likelihood
+
+KINDS = ("empirical", "mc", "exact")
+UNITS = ("sequence", "token")
+
+PerSampleLoss = Callable[[Any, Any], Tensor]
+"""Maps (outputs, targets) to losses of shape (sample,), or (sample, token)."""
+
+
+@dataclass
+class Objective:
+    """Makes of outputs and targets the quantities whose squared gradients are summed.
+
+    Attributes
+    ----------
+    loss
+        A loss per sample or per token, or a likelihood.
+    kind
+        ``empirical``: labels from the data. ``mc``: labels drawn from the model. ``exact``: the
+        expectation over labels.
+    unit
+        ``sequence``: a sample's loss is the mean over its tokens. ``token``: every token's loss
+        counts as a sample.
+    draws
+        Sets of labels drawn per sample, for ``mc``.
+    seed
+        Of the generator that draws them.
+    """
+
+    loss: PerSampleLoss | Likelihood
+    kind: str = "empirical"
+    unit: str = "sequence"
+    draws: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r}; allowed: {', '.join(KINDS)}")
+        if self.unit not in UNITS:
+            raise ValueError(f"unit {self.unit!r}; allowed: {', '.join(UNITS)}")
+        if self.kind != "empirical" and not isinstance(self.loss, Likelihood):
+            raise TypeError(
+                f"kind {self.kind!r} needs a likelihood, such as Categorical() or Gaussian(); "
+                f"got {self.loss!r}, which says nothing about labels other than those given"
+            )
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the stream of random labels again."""
+        self.generator = np.random.default_rng(self.seed)
+
+    def labels(self, outputs: Any, targets: Any) -> Any:
+        """Return the labels to take losses at, drawn if the kind asks for it."""
+        if self.kind != "mc":
+            return targets
+        assert isinstance(self.loss, Likelihood)
+        # One sample after the other, so that the labels do not depend on how data are batched.
+        return self._drawn(self.loss, outputs)
+
+    def _drawn(self, likelihood: Likelihood, outputs: Any) -> Tensor:
+        samples = _samples(outputs)
+        rows = [
+            torch.stack([likelihood.draw(_one(outputs, n), self.generator)
+                         for _ in range(self.draws)], 1)
+            for n in range(samples)
+        ]  # fmt: skip
+        return torch.cat(rows)
+
+    def losses(self, outputs: Any, labels: Any) -> tuple[Tensor, int]:
+        """Return the quantities whose gradients are squared.
+
+        Returns
+        -------
+        Tensor
+            Shape (sample, backward pass).
+        int
+            How many samples each sample counts for in the mean.
+        """
+        if self.kind == "exact":
+            scores = self.loss.token_scores(outputs)  # type: ignore[union-attr]
+            tokens = scores.shape[1]
+            if self.unit == "token":
+                return scores.flatten(1), tokens
+            return scores.flatten(1) / tokens, 1
+        if self.kind == "mc":
+            drawn = [self._at(outputs, labels[:, draw]) for draw in range(self.draws)]
+            losses = torch.cat(drawn, 1)
+        else:
+            losses = self._at(outputs, labels)
+        return losses, losses.shape[1]
+
+    def _at(self, outputs: Any, targets: Any) -> Tensor:
+        if isinstance(self.loss, Likelihood):
+            losses = self.loss.token_losses(outputs, targets)
+            return losses if self.unit == "token" else losses.mean(1, keepdim=True)
+        losses = self.loss(outputs, targets)
+        expected = 2 if self.unit == "token" else 1
+        if losses.ndim != expected:
+            shape = "(sample, token)" if self.unit == "token" else "(sample,)"
+            raise ValueError(
+                f"the loss has shape {tuple(losses.shape)}; unit {self.unit!r} needs {shape}: "
+                "do not reduce over samples"
+            )
+        return losses if self.unit == "token" else losses.unsqueeze(1)
+
+
+def _samples(outputs: Any) -> int:
+    return len(outputs if isinstance(outputs, Tensor) else outputs.logits)
+
+
+def _one(outputs: Any, n: int) -> Tensor:
+    return (outputs if isinstance(outputs, Tensor) else outputs.logits)[n : n + 1]

@@ -1,0 +1,83 @@
+"""Running sums of squared gradients, in memory or mapped to disk, in float64 or float32."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+class Sums:
+    """Sums over samples of squared gradients, one tensor per parameter.
+
+    Parameters
+    ----------
+    shapes
+        Shape of each parameter.
+    dtype
+        float64, or float32 for models too large for doubles; then each tensor has a power of
+        two of its own, so that small squares do not underflow.
+    device
+        Where the sums live: the host can hold those of a model on an accelerator.
+    directory
+        If given, the sums are memory-mapped files there, one per parameter, and need not fit in
+        memory.
+
+    Attributes
+    ----------
+    totals
+        The sums of squares times 4^−k.
+    exponents
+        k of each tensor; 0 for float64.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, torch.Size],
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        directory: Path | None = None,
+    ) -> None:
+        if dtype not in (torch.float64, torch.float32):
+            raise ValueError(f"sums of dtype {dtype}; allowed: torch.float64, torch.float32")
+        self.dtype, self.device = dtype, device
+        self.totals = {
+            name: _zeros(name, shape, dtype, device, directory) for name, shape in shapes.items()
+        }
+        self.exponents = dict.fromkeys(shapes, 0)
+        self._unset = set(shapes) if dtype == torch.float32 else set()
+
+    def clear(self, names: Iterable[str] | None = None) -> None:
+        """Set the sums of some parameters, or of all, to zero."""
+        for name in self.totals if names is None else names:
+            self.totals[name].zero_()
+            self.exponents[name] = 0
+            if self.dtype == torch.float32:
+                self._unset.add(name)
+
+    def unscaled(self, name: str) -> Tensor:
+        """Return the sum of squares of one parameter, float64."""
+        return self.totals[name].double() * 4.0 ** self.exponents[name]
+
+    def add(self, name: str, view: Tensor, squares: Tensor, exponent: int) -> None:
+        """Add squares · 4^exponent to a view of the sums of the parameter called `name`."""
+        if name in self._unset:
+            self.exponents[name] = exponent
+            self._unset.discard(name)
+        factor = 4.0 ** (exponent - self.exponents[name])
+        view.add_(squares.to(view.device, non_blocking=True), alpha=factor)
+
+
+def _zeros(
+    name: str,
+    shape: torch.Size,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    directory: Path | None,
+) -> Tensor:
+    if directory is None:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.bin"
+    mapped = torch.from_file(str(path), shared=True, size=shape.numel(), dtype=dtype)
+    return mapped.zero_().view(shape)

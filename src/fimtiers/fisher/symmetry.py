@@ -1,0 +1,45 @@
+"""Finds parameters whose gradient is zero by symmetry and pure rounding noise in practice.
+
+Softmax attention does not change when the same vector is added to all keys, so a bias of the
+keys has no gradient: its per-token gradients cancel. What is left of the sum is rounding noise,
+which would populate the lowest tier of every transformer.
+"""
+
+import torch
+from torch import Tensor
+
+from fimtiers.fisher.forms import Dense
+from fimtiers.fisher.tape import Site
+
+NOISE = 256
+"""A sum below this many rounding errors of its summands is noise."""
+
+
+class SymmetryDetector:
+    """Marks entries whose summands cancel to rounding noise in every sample it sees."""
+
+    def __init__(self) -> None:
+        self.cancels: dict[str, Tensor] = {}
+        self.moves: dict[str, Tensor] = {}
+
+    def receive(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+        """Look at the gradient that arrived at a site."""
+        precision = torch.finfo(gradient.dtype).eps
+        if precision > torch.finfo(torch.float32).eps or site.layout is None:
+            return
+        for tracked, build in site.uses:
+            form = build(gradient, saved, site.layout, site.tape.samples)
+            if not isinstance(form, Dense) or form.summands is None or len(tracked.roots) > 1:
+                continue
+            name, shape = tracked.roots[0], form.values.shape
+            if tracked.graph.grad_fn is not None:
+                continue
+            size = form.summands.abs().sum(form.axes, keepdim=True).reshape(shape)
+            cancels = (form.values.abs() <= NOISE * precision * size).all(0)
+            self.cancels[name] = self.cancels.get(name, cancels) & cancels
+            self.moves[name] = self.moves.get(name, size[0] > 0) | (size > 0).any(0)
+
+    def masks(self) -> dict[str, Tensor]:
+        """Return where gradients are zero by symmetry, for parameters that have such entries."""
+        masks = {name: self.cancels[name] & self.moves[name] for name in self.cancels}
+        return {name: mask for name, mask in masks.items() if bool(mask.any())}

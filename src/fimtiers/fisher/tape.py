@@ -1,0 +1,209 @@
+"""The record of one forward pass: where parameters meet data, and what comes back there."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fimtiers.fisher.forms import Dense, Form, Outer
+from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.tracked import Tracked
+
+FormBuilder = Callable[[Tensor, tuple[Tensor, ...], Layout, int], Form]
+"""Makes a form of (gradient, saved tensors, layout, number of samples)."""
+
+MATERIALISED_BYTES = 64 << 20
+"""Per-sample gradients of parameters with several uses are held in chunks of this size."""
+
+
+class MixedSamplesError(Exception):
+    """A gradient holds several samples where the rule needs them apart."""
+
+
+@dataclass(eq=False)
+class Site:
+    """One operation in which parameters meet data.
+
+    Attributes
+    ----------
+    key
+        Name of the operation and labels of the tracked tensors.
+    shape
+        Of the watched tensor.
+    uses
+        The tracked tensors, each with what makes a form of the gradient that comes back.
+    layout
+        Where the samples are in the watched tensor; None before it is known.
+    """
+
+    key: tuple[str, ...]
+    shape: torch.Size
+    uses: Sequence[tuple[Tracked, FormBuilder]]
+    tape: "Tape"
+    layout: Layout | None = None
+
+
+@dataclass(eq=False)
+class Tape:
+    """Sites of one forward pass, in order, and what the backward passes bring to them.
+
+    Attributes
+    ----------
+    samples
+        Number of samples in the batch.
+    receive
+        Called with (site, gradient, saved tensors) when a gradient arrives.
+    """
+
+    samples: int
+    receive: Callable[[Site, Tensor, tuple[Tensor, ...]], None]
+    sites: list[Site] = field(default_factory=list)
+
+
+class Watch(torch.autograd.Function):
+    """The identity; hands the gradient of its input to a site.
+
+    Saved tensors go through autograd, so that in-place changes to them are noticed and
+    activation checkpointing can drop and recompute them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, root: Tensor, site: Site, *saved: Tensor) -> Tensor:
+        """Return `output`, connected to `root` so that backward passes come by."""
+        ctx.site = site
+        ctx.save_for_backward(*saved)
+        if output._is_view():
+            return output.view_as(output)
+        # Declared as changed in place, the output may be changed in place again (ReLU).
+        ctx.mark_dirty(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Give the gradient to the site and pass it on."""
+        (gradient,) = gradients
+        ctx.site.tape.receive(ctx.site, gradient, ctx.saved_tensors)
+        return gradient, None, None, *(None for _ in ctx.saved_tensors)
+
+
+class SquareCollector:
+    """Turns gradients that arrive at sites into sums of squares.
+
+    A tensor with one use is squared as soon as its gradient arrives. The uses of a tensor with
+    several are kept until all have come and are added per sample before they are squared.
+
+    Parameters
+    ----------
+    sums
+        Sums of squares to add to.
+    sites
+        All sites of the forward pass.
+    """
+
+    def __init__(self, sums: Sums, sites: Sequence[Site], stand_ins: dict[str, Tensor]) -> None:
+        self.sums = sums
+        self.stand_ins = stand_ins
+        self.awaited: dict[str, int] = _uses_of_joint_parameters(sites, sums)
+        self.arrived: dict[str, list[tuple[Tracked, Form]]] = defaultdict(list)
+
+    def receive(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+        """Take the gradient that arrived at a site."""
+        if site.layout is None:
+            raise AssertionError(f"site {site.key} has no layout")
+        for tracked, build in site.uses:
+            form = build(gradient, saved, site.layout, site.tape.samples)
+            if tracked.sums is not None and tracked.roots[0] not in self.awaited:
+                self.sums.add(tracked.roots[0], tracked.sums, *form.squares())
+                continue
+            for root in tracked.roots:
+                self.arrived[root].append((tracked, form))
+                if len(self.arrived[root]) == self.awaited[root]:
+                    self._square_together(root)
+
+    def finish(self) -> None:
+        """Square what waits for uses that no gradient reached."""
+        for root in list(self.arrived):
+            self._square_together(root)
+
+    def _square_together(self, root: str) -> None:
+        uses = self.arrived.pop(root)
+        if merged := _merged(uses):
+            tracked, form = merged
+            assert tracked.sums is not None
+            self.sums.add(root, tracked.sums, *form.squares())
+            return
+        stand_in = self.stand_ins[root]
+        chunk = max(1, MATERIALISED_BYTES // (stand_in.numel() * stand_in.element_size()))
+        samples = uses[0][1].samples
+        for start in range(0, samples, chunk):
+            stop = min(start + chunk, samples)
+            total = sum(
+                _pulled_back(tracked, form.gradients(start, stop), stand_in)
+                for tracked, form in uses
+            )
+            self.sums.add(root, self.sums.totals[root], *Dense(total).squares())  # type: ignore[arg-type]
+
+
+def _pulled_back(tracked: Tracked, gradients: Tensor, stand_in: Tensor) -> Tensor:
+    if tracked.graph is stand_in:
+        return gradients
+    (pulled,) = torch.autograd.grad(
+        tracked.graph, stand_in, gradients.to(tracked.graph.dtype).contiguous(),
+        is_grads_batched=True, retain_graph=True,
+    )  # fmt: skip
+    return pulled
+
+
+def _merged(uses: list[tuple[Tracked, Form]]) -> tuple[Tracked, Form] | None:
+    """Return the uses as one form, if they are all of one tensor and of one kind."""
+    tracked, form = uses[0]
+    for other, other_form in uses[1:]:
+        if not _same_elements(tracked.sums, other.sums):
+            return None
+        if isinstance(form, Dense) and isinstance(other_form, Dense):
+            form = Dense(form.values + other_form.values)
+        elif (
+            isinstance(form, Outer)
+            and isinstance(other_form, Outer)
+            and (form.sizes, form.order) == (other_form.sizes, other_form.order)
+        ):
+            form = form.joined(other_form)
+        else:
+            return None
+    return (tracked, form) if tracked.sums is not None else None
+
+
+def _same_elements(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return False
+    return (a.data_ptr(), a.shape, a.stride()) == (b.data_ptr(), b.shape, b.stride())
+
+
+def _uses_of_joint_parameters(sites: Sequence[Site], sums: Sums) -> dict[str, int]:
+    """Return the number of uses of each parameter some element of which is used twice."""
+    uses: dict[str, list[Tracked]] = defaultdict(list)
+    for site in sites:
+        for tracked, _ in site.uses:
+            for root in tracked.roots:
+                uses[root].append(tracked)
+    return {
+        root: len(tracked)
+        for root, tracked in uses.items()
+        if any(t.sums is None for t in tracked)
+        or (len(tracked) > 1 and _overlap([t.sums for t in tracked if t.sums is not None],
+                                          sums.totals[root]))
+    }  # fmt: skip
+
+
+def _overlap(views: list[Tensor], whole: Tensor) -> bool:
+    if any(_same_elements(views[0], view) for view in views[1:]):
+        return True
+    count = torch.zeros(whole.shape, dtype=torch.int8, device=whole.device)
+    for view in views:
+        offset = view.storage_offset() - whole.storage_offset()
+        torch.as_strided(count, view.shape, view.stride(), offset).add_(1)
+    return bool((count > 1).any())

@@ -1,0 +1,81 @@
+"""Geometry of convolutions: which input entries an output position sees."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  the usual name
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over one to three axes of space, one entry per axis.
+
+    Attributes
+    ----------
+    kernel, stride, dilation
+        As of `torch.nn.Conv2d`.
+    before, after
+        Zeros put at either end of the axis; negative values cut.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def pad(self, source: Tensor) -> Tensor:
+        """Return `source` with the zeros at the ends of its last axes."""
+        amounts = [x for pair in zip(self.before, self.after, strict=True) for x in pair[::-1]]
+        return F.pad(source, amounts[::-1]) if any(amounts) else source
+
+    def positions(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the number of positions along each axis of a padded source."""
+        return tuple(
+            (length - (k - 1) * d - 1) // s + 1
+            for length, k, s, d in zip(padded, self.kernel, self.stride, self.dilation, strict=True)
+        )
+
+    def offsets(self, padded: tuple[int, ...]) -> Tensor:
+        """Return where each tap reads at each position, in the flattened padded space.
+
+        Returns
+        -------
+        Tensor
+            int64, shape (tap, position).
+        """
+        total = torch.zeros(1, 1, dtype=torch.long)
+        for length, k, s, d, p in zip(
+            padded, self.kernel, self.stride, self.dilation, self.positions(padded), strict=True
+        ):
+            axis = d * torch.arange(k)[:, None] + s * torch.arange(p)[None, :]
+            total = (total[:, None, :, None] * length + axis[None, :, None, :]).flatten(2)
+            total = total.flatten(0, 1)
+        return total
+
+
+def unfold(source: Tensor, window: Window) -> Tensor:
+    """Return what each output position sees.
+
+    Parameters
+    ----------
+    source
+        Shape (image, group, channel, *space), not padded.
+    window
+        Geometry.
+
+    Returns
+    -------
+    Tensor
+        Shape (image, group, channel, tap, position).
+    """
+    space = len(window.kernel)
+    view = window.pad(source)
+    for axis, (k, s, d) in enumerate(
+        zip(window.kernel, window.stride, window.dilation, strict=True), start=3
+    ):
+        view = view.unfold(axis, (k - 1) * d + 1, s)[..., ::d]
+    axes = range(3, 3 + space)
+    view = view.permute(0, 1, 2, *(axis + space for axis in axes), *axes)
+    return view.flatten(3 + space).flatten(3, 2 + space)
