@@ -237,9 +237,9 @@ def write_tiers(
         variables[name] = (dims, values, attrs)
     coords: dict[str, Any] = {"point": points, "seed": np.asarray(job["seeds"])}
     for key in job["points"][0][1]:
-        values = [settings[key] for _, settings in job["points"]]
-        if any(value != values[0] for value in values):
-            coords[key] = ("point", values)
+        setting = [settings[key] for _, settings in job["points"]]
+        if any(value != setting[0] for value in setting):
+            coords[key] = ("point", setting)
     if "probe_counts" in job:
         coords["probe_count"] = np.asarray(job["probe_counts"])
     dataset = xr.Dataset(variables, coords=coords, attrs=_file_attributes(job, attributes))

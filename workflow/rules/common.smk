@@ -12,7 +12,9 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 SCRIPTS = WORKFLOW / "scripts"
 SOURCE = WORKFLOW.parent / "src"
-RESOURCES = Path(os.path.relpath(WORKFLOW.parent / "resources"))  # relative: inputs are compared by path
+RESOURCES = Path(
+    os.path.relpath(WORKFLOW.parent / "resources")
+)  # relative: inputs are compared by path
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
