@@ -166,3 +166,9 @@ def test_every_setting_of_every_substrate_is_described_and_its_default_is_allowe
         assert schema["description"].endswith("."), name
         if "default" in schema:
             Draft202012Validator(schema).validate(schema["default"])
+
+
+def test_the_reference_of_the_configuration_is_up_to_date():
+    from fimtiers.config_reference import REFERENCE, render
+
+    assert REFERENCE.read_text() == render(SCHEMA), "run python -m fimtiers.config_reference"

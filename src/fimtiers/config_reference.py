@@ -1,0 +1,109 @@
+"""``config/README.md``, the reference of every option, made from the schemas.
+
+Run ``python -m fimtiers.config_reference`` to write it again after a change of a schema or of the
+``SETTINGS`` of a substrate.
+"""
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fimtiers.study import SUBSTRATES, substrate_names, substrate_settings
+
+REPOSITORY = Path(__file__).parents[2]
+SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
+REFERENCE = REPOSITORY / "config/README.md"
+INTRODUCTION = """\
+# Configuration
+
+`config.yaml` is the default study, `smoke.yaml` makes it small. A study of your own goes into a
+file of its own:
+
+    snakemake --cores 8 --configfile my-study.yaml
+
+Several files after `--configfile` are merged, the later ones on top. Every entry is checked before
+a job starts. This page is made from the schemas by `python -m fimtiers.config_reference`.
+
+A system is one entry under `systems`. With a `sweep`, it has a point for each combination of the
+listed values; all its seeds are computed together. Changing an entry re-runs what depends on it.
+
+```yaml
+systems:
+  my_chain:
+    substrate: ising_chain
+    group: rest
+    seeds: [0, 1, 2]
+    settings: {probes: 64}
+    sweep: {sites: [64, 128, 256]}
+```
+"""
+
+
+def main() -> None:
+    """Write the reference."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    REFERENCE.write_text(render(schema))
+
+
+def render(schema: Mapping[str, Any]) -> str:
+    """Return the reference as Markdown.
+
+    Parameters
+    ----------
+    schema
+        JSON Schema of the configuration.
+    """
+    parts = [INTRODUCTION]
+    for name in ("pathvars", "systems", "panel", "statistics"):
+        section = schema["properties"][name]
+        entries = section.get("properties") or schema["$defs"]["system"]["properties"]
+        title = "systems.NAME" if name == "systems" else name
+        parts.append(f"## `{title}`\n\n{section['description']}\n\n{_table(entries, schema)}")
+    parts.append("## Settings of the substrates\n")
+    for substrate in substrate_names():
+        parts.append(
+            f"### `{substrate}`\n\n{_summary(substrate)}\n\n"
+            f"{_table(substrate_settings(substrate), schema)}"
+        )
+    return "\n".join(parts)
+
+
+def _table(entries: Mapping[str, Mapping[str, Any]], schema: Mapping[str, Any]) -> str:
+    rows = ["| entry | allowed | default | meaning |", "|---|---|---|---|"]
+    for name, entry in entries.items():
+        default = f"`{json.dumps(entry['default'])}`" if "default" in entry else ""
+        rows.append(
+            f"| `{name}` | {_allowed(entry, schema)} | {default} | {entry['description']} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _allowed(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    if "$ref" in entry:
+        entry = schema["$defs"][entry["$ref"].rpartition("/")[2]]
+    if "enum" in entry:
+        return ", ".join(f"`{value}`" for value in entry["enum"])
+    kind = entry.get("type", "any value")
+    if kind == "array":
+        inner = _allowed(entry["items"], schema) if "items" in entry else "values"
+        return f"list of {inner}"
+    return ", ".join([kind if isinstance(kind, str) else " or ".join(kind), *_limits(entry)])
+
+
+def _limits(entry: Mapping[str, Any]) -> Iterator[str]:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    yield from (f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry)
+
+
+def _summary(substrate: str) -> str:
+    """Return the first sentence of the substrate's documentation."""
+    text = ast.get_docstring(ast.parse((SUBSTRATES / f"{substrate}.py").read_text())) or ""
+    return text.split("\n\n")[0].replace("\n", " ")
+
+
+if __name__ == "__main__":
+    main()
