@@ -137,8 +137,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
 def start(settings: Settings, stream: np.random.Generator) -> NDArray[np.float64]:
     """Return rotation vectors in radians, shape (links, 3): small random ones, or zero.
 
-    The corrected protocol starts at the identity, because a random start can be caught for long
-    in a state with defects when β is large.
+    The heat bath forgets its start, so the corrected protocol takes the simplest one.
     """
     links = DIMENSIONS * settings["extent"] ** DIMENSIONS
     if settings["protocol"] == "corrected":
