@@ -1,0 +1,126 @@
+"""The Fisher diagonal of any torch module, from the gradient of each probe's own loss.
+
+The gradients of a chunk of probes are computed together, in the precision of the module, then
+squared and added in double precision. The cost is near that of one batched backward pass as long
+as a probe carries several rows: tokens, time steps, or a batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from fimtiers import generators
+from fimtiers.records import FisherDiagonal, State
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Takes the output of the module for one probe and that probe; returns a scalar."""
+
+Draw = Callable[[Generator, int], Tensor]
+"""Draws the next probes of a stream, shape (probe, ...)."""
+
+ELEMENTS_PER_CHUNK = 2**23
+"""Probes are taken in chunks whose gradients hold this many numbers: 32 MiB in float32."""
+
+
+def fisher_of_modules(
+    state: State, modules: Sequence[nn.Module], loss: Loss, draw: Draw, probes: int
+) -> FisherDiagonal:
+    """Average the squared gradients over the probes that follow in each seed's stream.
+
+    Parameters
+    ----------
+    state
+        With the streams.
+    modules
+        One per seed, with the parameters of `state` in its order.
+    loss
+        Loss of one probe.
+    draw
+        Draws the probes of one seed.
+    probes
+        Number of probes.
+
+    Returns
+    -------
+    FisherDiagonal
+        With diagnostics per seed: ``probe_loss``, the mean loss; and of the squared norms m_n of
+        the probes' gradients, ``largest_probe_share``, max m / Σ m, and ``effective_probes``,
+        (Σ m)² / Σ m². A mean that rests on a few effective probes has not converged.
+    """
+    streams = generators.unpack_torch(state.fixed["generator"])
+    sums = [
+        sum_squared_gradients(module, loss, draw(stream, probes))
+        for module, stream in zip(modules, streams, strict=True)
+    ]
+    mass = np.stack([s.squared_norms for s in sums])
+    total = mass.sum(axis=1)
+    return FisherDiagonal(
+        fim=np.stack([s.squares for s in sums]) / probes,
+        tensors=state.tensors,
+        probes=probes,
+        estimator="exact backpropagation, one gradient per probe",
+        definition="loss",
+        diagnostics={
+            "probe_loss": (("seed",), np.array([s.loss for s in sums]) / probes),
+            "largest_probe_share": (("seed",), mass.max(axis=1) / total),
+            "effective_probes": (("seed",), total**2 / (mass**2).sum(axis=1)),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class SquaredGradients:
+    """Sums over probes of squared gradients.
+
+    Attributes
+    ----------
+    squares
+        Σ_n (∂ℓ_n/∂θ_i)², float64, shape (parameter,).
+    squared_norms
+        Σ_i (∂ℓ_n/∂θ_i)², float64, shape (probe,).
+    loss
+        Σ_n ℓ_n.
+    """
+
+    squares: NDArray[np.float64]
+    squared_norms: NDArray[np.float64]
+    loss: float
+
+
+def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> SquaredGradients:
+    """Sum the squared gradients of ℓ_n = loss(module(probe_n), probe_n).
+
+    Parameters
+    ----------
+    module
+        Without state that changes when it is called.
+    loss
+        Loss of one probe.
+    probes
+        Shape (probe, ...); the module gets one probe at a time, without the first axis.
+    """
+    parameters = {name: value.detach() for name, value in module.named_parameters()}
+    squares = {name: value.new_zeros(value.shape, dtype=torch.float64)
+               for name, value in parameters.items()}  # fmt: skip
+    squared_norms = torch.zeros(len(probes), dtype=torch.float64)
+    total_loss = 0.0
+
+    def probe_loss(values: dict[str, Tensor], probe: Tensor) -> Tensor:
+        return loss(functional_call(module, values, (probe,)), probe)
+
+    per_probe = vmap(grad_and_value(probe_loss), in_dims=(None, 0))
+    size = max(1, ELEMENTS_PER_CHUNK // sum(value.numel() for value in parameters.values()))
+    for chunk, norms in zip(probes.split(size), squared_norms.split(size), strict=True):
+        gradients, losses = per_probe(parameters, chunk)
+        total_loss += losses.double().sum().item()
+        for name, gradient in gradients.items():
+            squared = gradient.double().square()
+            squares[name] += squared.sum(0)
+            norms += squared.flatten(1).sum(1)
+    flat = torch.cat([value.flatten() for value in squares.values()])
+    return SquaredGradients(flat.numpy(), squared_norms.numpy(), total_loss)
