@@ -20,7 +20,8 @@ the last layer has F exactly 0.
     ∂f/∂W_jk = p_k (c_k − f),    ∂f/∂a = s + t b,    ∂f/∂b = s + t a.
 
 ``forward_difference`` is the published estimator, 10⁻³ in one logit at a time; the circuits
-perturbed in the same layer are evaluated together.
+perturbed in the same layer are evaluated together. At depth 32 the output changes by 10⁻¹⁰ only,
+so rounding decides the last digits: the order of a sum changes Var[ln F] by 10⁻⁸.
 """
 
 from typing import Any
@@ -117,7 +118,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     spread, unread = np.empty(len(logits)), np.empty(len(logits))
     for seed, stream in enumerate(streams):
         inputs = stream.random((probes, settings["inputs"])).T
-        output = evaluate(logits[seed], wiring[seed], inputs)[-1].mean(axis=0)
+        output = _output(evaluate(logits[seed], wiring[seed], inputs)[-1])
         slope = gradient(logits[seed], wiring[seed], inputs)
         fim[seed] = np.mean((output * slope) ** 2, axis=-1)
         spread[seed] = output.std()
@@ -194,17 +195,15 @@ def forward_difference(
     All circuits that are perturbed in one layer share the nodes below it and pass through the
     layers above it as one array.
     """
-    probability = softmax(logits, axis=-1)
-    coefficients = _bilinear(probability)
+    coefficients = _bilinear(softmax(logits, axis=-1))
     nodes = evaluate(logits, wiring, inputs)
-    output = nodes[-1].mean(axis=0)
+    output = _output(nodes[-1])
     slope = np.empty((*logits.shape, inputs.shape[-1]))
     for layer in range(len(wiring)):
         perturbed = _perturbed_layer(logits[layer], wiring[layer], nodes[layer], nodes[layer + 1])
         for above in range(layer + 1, len(wiring)):
             perturbed = _apply_layer(coefficients[above], wiring[above], perturbed)
-        outputs = perturbed.mean(axis=0).reshape(slope[layer].shape)
-        slope[layer] = (outputs - output) / STEP
+        slope[layer] = ((_output(perturbed) - output) / STEP).reshape(slope[layer].shape)
     return slope
 
 
@@ -241,15 +240,21 @@ def _perturbed_layer(
 def _apply_layer(
     coefficients: NDArray[np.float64], wires: NDArray[np.int64], below: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Evaluate s (a + b) + t ab for `below` of shape (node, …, probe) to shape (gate, …, probe)."""
+    """Evaluate a layer for `below` of shape (node, …, probe); the result is (gate, …, probe)."""
     a, b = _wired(below, wires)
     s, t = coefficients.reshape(2, -1, *[1] * (below.ndim - 1))
+    # In place, as the arrays of the finite differences are large.
     product = a * b
     product *= t
     a += b
     a *= s
     a += product
     return a
+
+
+def _output(last: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the last layer, shape (…, probe), summed with the gates adjacent."""
+    return np.ascontiguousarray(np.moveaxis(last, 0, -1)).mean(axis=-1)
 
 
 def _wired(

@@ -124,7 +124,7 @@ def _add_squared_gradients(sums: list[Level], levels: list[Level], leaves: torch
     values = evaluate(levels, leaves)
     upstream = values[-1]  # ∂ℓ/∂y = y at the root
     for level in reversed(range(len(levels))):
-        delta = upstream * (1 - values[level + 1].square())
+        delta = torch.ops.aten.tanh_backward(upstream, values[level + 1])
         pairs = values[level].unflatten(-1, (-1, FAN_IN))
         weight, _ = levels[level]
         weight_sum, bias_sum = sums[level]
