@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fimtiers.statistics.classifier import fit_logistic, leave_one_system_out_classifier
+from fimtiers.statistics.classifier import leave_one_system_out_classifier
 from fimtiers.statistics.uniqueness import uniqueness_tests
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "published"
@@ -50,21 +50,6 @@ def test_the_classifier_that_leaves_out_rows_is_always_right(tests, published):
 def test_an_unknown_network_is_refused(rows):
     with pytest.raises(ValueError, match="no 'transformer' among"):
         uniqueness_tests(rows, network="transformer")
-
-
-def test_a_penalised_logistic_fit_has_no_gradient_left():
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((60, 2))
-    labels = x[:, 0] + generator.standard_normal(60) > 0.3
-    weights = fit_logistic(x, labels, ridge=0.5)
-    residual = 1 / (1 + np.exp(-(x @ weights[:2] + weights[2]))) - labels
-    np.testing.assert_allclose(x.T @ residual + 0.5 * weights[:2], 0, atol=1e-9)
-    assert residual.sum() == pytest.approx(0, abs=1e-9)
-
-
-def test_a_fit_to_one_label_is_refused():
-    with pytest.raises(ValueError, match="all 3 labels are True"):
-        fit_logistic(np.ones((3, 1)), np.ones(3, dtype=bool))
 
 
 def test_a_system_unlike_its_group_is_called_wrong_once_it_is_held_out():

@@ -5,55 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-MAX_ITERATIONS = 200
-STEP_TOLERANCE = 1e-10
-
-
-def fit_logistic(
-    features: NDArray[np.float64], labels: NDArray[np.bool_], ridge: float = 1.0
-) -> NDArray[np.float64]:
-    """Return the weights that minimise the penalised logistic loss, by Newton's method.
-
-    −Σ_i ln p(label_i | x_i) + ridge/2 · |w|², p(1 | x) = 1 / (1 + exp(−w·x − b)); the bias b is
-    not penalised.
-
-    Parameters
-    ----------
-    features
-        Shape (n, feature).
-    labels
-        Shape (n,), both labels present.
-    ridge
-        Positive; without it the weights of separable data diverge.
-
-    Returns
-    -------
-    NDArray
-        Shape (feature + 1,), the bias last.
-
-    Raises
-    ------
-    ValueError
-        If only one label is present.
-    RuntimeError
-        If Newton's method does not converge.
-    """
-    if labels.all() or not labels.any():
-        raise ValueError(f"all {len(labels)} labels are {bool(labels[0])}; expected both")
-    x = np.column_stack([features, np.ones(len(features))])
-    penalty = np.full(x.shape[1], ridge)
-    penalty[-1] = 0.0
-    weights = np.zeros(x.shape[1])
-    for _ in range(MAX_ITERATIONS):
-        p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (p - labels) + penalty * weights
-        hessian = (x.T * (p * (1 - p))) @ x + np.diag(penalty)
-        step = np.linalg.solve(hessian, gradient)
-        weights = weights - step
-        if np.abs(step).max() < STEP_TOLERANCE:
-            return weights
-    raise RuntimeError(f"logistic fit did not converge in {MAX_ITERATIONS} steps")
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 
 @dataclass(frozen=True)
@@ -83,7 +37,8 @@ def leave_one_system_out_classifier(
 ) -> HeldOutClassifier:
     """Classify the rows of each system by a fit to all other systems.
 
-    Features are centred and scaled by the training rows.
+    Features are centred and scaled by the training rows; the fit minimises the logistic loss plus
+    ridge/2 · |w|², the bias not penalised.
 
     Parameters
     ----------
@@ -93,7 +48,7 @@ def leave_one_system_out_classifier(
     features
         Columns to classify by.
     ridge
-        See `fit_logistic`, for features of unit variance.
+        Positive; without it the weights of separable data diverge.
     """
     values = rows[list(features)].to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
@@ -135,7 +90,6 @@ def _predict(
     held_out: NDArray[np.bool_],
     ridge: float,
 ) -> NDArray[np.bool_]:
-    mean, spread = values[~held_out].mean(axis=0), values[~held_out].std(axis=0)
-    scaled = (values - mean) / np.where(spread > 0, spread, 1)
-    weights = fit_logistic(scaled[~held_out], deep[~held_out], ridge)
-    return scaled[held_out] @ weights[:-1] + weights[-1] > 0
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / ridge))
+    model.fit(values[~held_out], deep[~held_out])
+    return np.asarray(model.predict(values[held_out]))
