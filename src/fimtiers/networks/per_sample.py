@@ -48,9 +48,10 @@ def fisher_of_modules(
     Returns
     -------
     FisherDiagonal
-        With diagnostics per seed: ``probe_loss``, the mean loss; and of the squared norms m_n of
-        the probes' gradients, ``largest_probe_share``, max m / Σ m, and ``effective_probes``,
-        (Σ m)² / Σ m². A mean that rests on a few effective probes has not converged.
+        With diagnostics per seed: ``probe_loss``, the mean loss; ``squared_gradient_norm``, the
+        squared norm m_n of each probe's gradient; and from it ``largest_probe_share``,
+        max m / Σ m, and ``effective_probes``, (Σ m)² / Σ m². A mean that rests on a few effective
+        probes has not converged.
     """
     streams = generators.unpack_torch(state.fixed["generator"])
     sums = [
@@ -67,6 +68,7 @@ def fisher_of_modules(
         definition="loss",
         diagnostics={
             "probe_loss": (("seed",), np.array([s.loss for s in sums]) / probes),
+            "squared_gradient_norm": (("seed", "probe"), mass),
             "largest_probe_share": (("seed",), mass.max(axis=1) / total),
             "effective_probes": (("seed",), total**2 / (mass**2).sum(axis=1)),
         },
@@ -104,16 +106,14 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
     probes
         Shape (probe, ...); the module gets one probe at a time, without the first axis.
     """
-    parameters = {name: value.detach() for name, value in module.named_parameters()}
-    squares = {name: value.new_zeros(value.shape, dtype=torch.float64)
-               for name, value in parameters.items()}  # fmt: skip
+    parameters = _parameters(module)
+    squares = {
+        name: value.new_zeros(value.shape, dtype=torch.float64)
+        for name, value in parameters.items()
+    }
     squared_norms = torch.zeros(len(probes), dtype=torch.float64)
     total_loss = 0.0
-
-    def probe_loss(values: dict[str, Tensor], probe: Tensor) -> Tensor:
-        return loss(functional_call(module, values, (probe,)), probe)
-
-    per_probe = vmap(grad_and_value(probe_loss), in_dims=(None, 0))
+    per_probe = _per_probe(module, loss)
     size = max(1, ELEMENTS_PER_CHUNK // sum(value.numel() for value in parameters.values()))
     for chunk, norms in zip(probes.split(size), squared_norms.split(size), strict=True):
         gradients, losses = per_probe(parameters, chunk)
@@ -124,3 +124,27 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
             norms += squared.flatten(1).sum(1)
     flat = torch.cat([value.flatten() for value in squares.values()])
     return SquaredGradients(flat.numpy(), squared_norms.numpy(), total_loss)
+
+
+def per_probe_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Tensor:
+    """Return ∂ℓ_n/∂θ_i, shape (probe, parameter), in the precision of the module.
+
+    Arguments as `sum_squared_gradients`; all gradients are kept, so this is for few probes.
+    """
+    gradients, _ = _per_probe(module, loss)(_parameters(module), probes)
+    return torch.cat([gradient.flatten(1) for gradient in gradients.values()], dim=1)
+
+
+def _parameters(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in module.named_parameters()}
+
+
+def _per_probe(
+    module: nn.Module, loss: Loss
+) -> Callable[[dict[str, Tensor], Tensor], tuple[dict[str, Tensor], Tensor]]:
+    """Return a function of parameters and probes that gives all gradients and losses."""
+
+    def probe_loss(values: dict[str, Tensor], probe: Tensor) -> Tensor:
+        return loss(functional_call(module, values, (probe,)), probe)
+
+    return vmap(grad_and_value(probe_loss), in_dims=(None, 0))
