@@ -7,7 +7,7 @@ each parameter belongs to, the settings, how F was estimated, and the versions t
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
-from fimtiers.tiers.summary import DESCRIPTIONS, RELATIVE
 
 CONVENTIONS = "CF-1.11"
 COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
@@ -213,6 +212,7 @@ def write_tiers(
     summaries: Mapping[str, Mapping[str, NDArray[Any]]],
     job: Settings,
     attributes: Mapping[str, str],
+    describe: Callable[[str], dict[str, str]],
 ) -> None:
     """Write the statistics of all points and seeds of a system.
 
@@ -224,17 +224,16 @@ def write_tiers(
         Point name to statistic name to values, shape (seed,) or (probe_count, seed).
     job, attributes
         As for `write_states`. The settings that differ between points become coordinates.
+    describe
+        From the name of a statistic, the attributes of its variable. It is an argument, so that
+        reading a state does not depend on the code of the statistics.
     """
     points = [point for point, _ in job["points"]]
     variables: dict[str, Any] = {}
     for name in summaries[points[0]]:
         values = np.stack([summaries[point][name] for point in points])
         dims = ("point", "seed") if values.ndim == 2 else ("point", "probe_count", "seed")
-        text = DESCRIPTIONS.get(name.removeprefix(RELATIVE))
-        attrs = {} if text is None else {"long_name": text}
-        if name.startswith(RELATIVE) and text is not None:
-            attrs["comment"] = "F stands for θ² F"
-        variables[name] = (dims, values, attrs)
+        variables[name] = (dims, values, describe(name))
     coords: dict[str, Any] = {"point": points, "seed": np.asarray(job["seeds"])}
     for key in job["points"][0][1]:
         setting = [settings[key] for _, settings in job["points"]]

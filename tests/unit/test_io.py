@@ -7,6 +7,7 @@ import xarray as xr
 
 from fimtiers import generators, io
 from fimtiers.records import FisherDiagonal, State, Tensor
+from fimtiers.tiers import describe
 
 TENSORS = (Tensor("weight", 0, "weight", (2, 3)), Tensor("bias", 0, "bias", (2,)))
 JOB = {
@@ -126,7 +127,7 @@ def test_tiers_carry_the_swept_setting_as_a_coordinate(tmp_path):
     summaries = {
         point: {"tier_ratio": np.array([1.0, np.inf])} for point, _ in JOB["points"]
     }  # fmt: skip
-    io.write_tiers(path, summaries, JOB, ATTRIBUTES)
+    io.write_tiers(path, summaries, JOB, ATTRIBUTES, describe)
     tiers = io.read_tiers(path)
     assert tiers["tier_ratio"].dims == ("point", "seed")
     assert tiers["width"].values.tolist() == [2, 3]

@@ -5,7 +5,7 @@ import numpy as np
 from fimtiers import io
 from fimtiers.environment import version_attributes
 from fimtiers.job import run_job
-from fimtiers.tiers import summarise
+from fimtiers.tiers import describe, summarise
 
 
 def main(args):
@@ -21,7 +21,7 @@ def main(args):
             theta=states[point].theta,
             published_rule=rule if rule != "none" else None,
         )
-    io.write_tiers(args.output, summaries, args.settings, version_attributes())
+    io.write_tiers(args.output, summaries, args.settings, version_attributes(), describe)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, version_attributes
 from fimtiers.job import run_job
-from fimtiers.tiers import published_ratio, tier_ratio, zero_fraction
+from fimtiers.tiers import describe, published_ratio, tier_ratio, zero_fraction
 
 
 def main(args):
@@ -27,7 +27,7 @@ def main(args):
             summaries[point]["tier_ratio_published"] = np.stack(
                 [published_ratio(fim, job["ratio_rule"]) for fim in diagonals]
             )
-    io.write_tiers(args.output, summaries, job, version_attributes())
+    io.write_tiers(args.output, summaries, job, version_attributes(), describe)
 
 
 if __name__ == "__main__":

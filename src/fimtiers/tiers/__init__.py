@@ -19,7 +19,7 @@ from fimtiers.tiers.published import (
     smallest_tenth_ratio,
 )
 from fimtiers.tiers.ratio import Tiers, cut_tiers, tier_ratio, tier_size, zero_fraction
-from fimtiers.tiers.summary import DESCRIPTIONS, summarise
+from fimtiers.tiers.summary import DESCRIPTIONS, describe, summarise
 
 __all__ = [
     "DESCRIPTIONS",
@@ -28,6 +28,7 @@ __all__ = [
     "LogVariance",
     "Tiers",
     "cut_tiers",
+    "describe",
     "effective_rank",
     "gini_coefficient",
     "log_moments",

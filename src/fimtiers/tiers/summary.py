@@ -84,6 +84,15 @@ def summarise(
     return summary
 
 
+def describe(name: str) -> dict[str, str]:
+    """Return the attributes of a variable of `summarise` in a file: its meaning in words."""
+    text = DESCRIPTIONS.get(name.removeprefix(RELATIVE))
+    if text is None:
+        return {}
+    relative = {"comment": "F stands for θ² F"} if name.startswith(RELATIVE) else {}
+    return {"long_name": text, **relative}
+
+
 def _order_statistics(fim: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     # None of these depends on the order of the parameters, and all are faster on sorted values.
     ordered = np.sort(fim, axis=-1)
