@@ -12,7 +12,7 @@ from fimtiers.fisher.layout import Block, Whole, find_layout, label_weights
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
-from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector, Tape
+from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
 
 
 class RoutesChangedError(Exception):
@@ -69,8 +69,7 @@ class Engine:
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
-        tape = Tape(samples, self._refuse_early_gradient)
-        with self.interception.recording(tape):
+        with self.interception.recording(samples):
             outputs = call(self.model, inputs)
             labels = self.objective.labels(outputs, targets)
             losses, weight = self.objective.losses(outputs, labels)
@@ -78,85 +77,71 @@ class Engine:
                 self.interception.give_up([tracked], "the loss itself is made of parameters")
             if len(self.plan.without_rule) > known:
                 raise RoutesChangedError
-            self.interception.recomputing = True
-            if tape.sites:
-                self._collect(tape, losses)
-        self.sites, self.samples = tape.sites, samples
+            self.sites, self.samples = self.interception.sites, samples
+            if self.sites:
+                self._collect(losses)
         return labels, losses.detach(), weight
 
     def dtype(self, name: str) -> torch.dtype:
         """Return the dtype of a parameter."""
         return self.interception.stand_ins[name].dtype
 
-    def _collect(self, tape: Tape, losses: Tensor) -> None:
-        if not self._recall_layouts(tape):
-            self._find_layouts(tape, losses)
-        collector = SquareCollector(self.sums, tape.sites, self.interception.stand_ins)
-        passes = losses.unbind(1)
-        for number, loss in enumerate(passes):
+    def _collect(self, losses: Tensor) -> None:
+        if not self._recall_layouts():
+            self._find_layouts(losses)
+        collector = SquareCollector(self.sums, self.sites, self.interception.stand_ins)
 
-            def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+        def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+            try:
                 if self.symmetry is not None:
                     self.symmetry.receive(site, gradient, saved)
                 collector.receive(site, gradient, saved)
+            except MixedSamplesError:
+                self._reroute([site])
 
-            self._backward(tape, loss.sum(), receive, retain=number + 1 < len(passes))
+        passes = losses.unbind(1)
+        for number, loss in enumerate(passes):
+            self.interception.backward(loss.sum(), receive, retain=number + 1 < len(passes))
             collector.finish()
 
-    def _backward(self, tape: Tape, loss: Tensor, receive: Any, retain: bool = True) -> None:
-        """Run one backward pass; `receive` gets what arrives at the sites."""
-
-        def undisturbed(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
-            self.interception.active = False
-            try:
-                receive(site, gradient, saved)
-            except MixedSamplesError:
-                self._reroute(site)
-            finally:
-                self.interception.active = True
-
-        tape.receive = undisturbed
-        if not loss.requires_grad:
-            return
-        # The sole input asked for is the root: no gradient of a parameter is ever formed.
-        torch.autograd.grad(loss, self.interception.root, retain_graph=retain, allow_unused=True)
-
-    def _find_layouts(self, tape: Tape, losses: Tensor) -> None:
+    def _find_layouts(self, losses: Tensor) -> None:
         """Find where the samples are at each site, by labelled backward passes."""
-        samples, total = tape.samples, losses.sum(1)
+        samples, total = self.samples, losses.sum(1)
         if samples == 1:
-            for site in tape.sites:
+            for site in self.sites:
                 site.layout = Whole()
             return
-        arrivals: dict[Site, list[Tensor]] = {site: [] for site in tape.sites}
+        self._reroute_leaks(total.sum())
+        arrivals: dict[Site, list[Tensor]] = {site: [] for site in self.sites}
 
         def store(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
             arrivals[site].append(gradient)
 
         weights = label_weights(samples, losses.detach())
-        self._reroute_leaks(tape, total.sum())
         for weight in (torch.ones_like(weights[0]), *weights):
-            self._backward(tape, (weight * total).sum(), store)
-        self.interception.active = False
-        mixed: list[Site] = []
+            self.interception.backward((weight * total).sum(), store)
+        mixed = []
         for site, gradients in arrivals.items():
-            if not gradients or not any(bool(g.any()) for g in gradients):
-                continue
-            site.layout = find_layout(gradients[0], gradients[1:], weights, samples)
-            if site.layout is None:
-                mixed.append(site)
-        self.interception.active = True
+            if gradients and any(bool(g.any()) for g in gradients):
+                site.layout = find_layout(gradients[0], gradients[1:], weights, samples)
+                if site.layout is None:
+                    mixed.append(site)
         if mixed:
-            self._reroute(*mixed)
-        self._remember_layouts(tape)
-        for site in tape.sites:
+            self._reroute(mixed)
+        self._remember_layouts()
+        for site in self.sites:
             site.layout = site.layout or Block(0)
 
-    def _reroute_leaks(self, tape: Tape, loss: Tensor) -> None:
+    def _reroute(self, sites: Sequence[Site]) -> None:
+        """Let operations make tensors of parameters instead, and start again."""
+        self.plan.derive.update(site.key for site in sites)
+        raise RoutesChangedError
+
+    def _reroute_leaks(self, loss: Tensor) -> None:
         """Leave to the fallback what reaches the loss past all sites: compiled or custom code."""
         stand_ins = self.interception.stand_ins
         reached = [*self.parameters, *stand_ins.values()]
-        tape.receive = _ignore
+        self.interception.receiver = _ignore
         gradients = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
         for name, gradient in zip([*self.names, *stand_ins], gradients, strict=True):
             if gradient is not None:
@@ -164,34 +149,25 @@ class Engine:
         if any(gradient is not None for gradient in gradients):
             raise RoutesChangedError
 
-    def _reroute(self, *sites: Site) -> None:
-        """Let operations make tensors of parameters instead, and start again."""
-        self.plan.derive.update(site.key for site in sites)
-        raise RoutesChangedError
-
-    def _remember_layouts(self, tape: Tape) -> None:
+    def _remember_layouts(self) -> None:
         """Keep the layouts for other batches, unless one is unknown or differs by batch."""
         self.layouts = []
-        for site in tape.sites:
+        for site in self.sites:
             if not isinstance(site.layout, Block):
                 self.layouts = None
                 return
-            shape = _per_sample(site.shape, site.layout, tape.samples)
+            shape = _per_sample(site.shape, site.layout, self.samples)
             self.layouts.append((site.key, shape, site.layout))
 
-    def _recall_layouts(self, tape: Tape) -> bool:
+    def _recall_layouts(self) -> bool:
         """Fill in known layouts; return False if this pass differs from the one remembered."""
-        if self.layouts is None or len(self.layouts) != len(tape.sites):
+        if self.layouts is None or len(self.layouts) != len(self.sites):
             return False
-        for site, (key, shape, layout) in zip(tape.sites, self.layouts, strict=True):
-            if site.key != key or _per_sample(site.shape, layout, tape.samples) != shape:
+        for site, (key, shape, layout) in zip(self.sites, self.layouts, strict=True):
+            if site.key != key or _per_sample(site.shape, layout, self.samples) != shape:
                 return False
             site.layout = layout
         return True
-
-    @staticmethod
-    def _refuse_early_gradient(*_: Any) -> None:
-        raise RuntimeError("a backward pass ran inside the forward pass of the model")
 
 
 def _ignore(*_: Any) -> None:

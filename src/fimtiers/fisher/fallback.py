@@ -13,6 +13,7 @@ from torch.func import functional_call, jacrev, vmap
 from fimtiers.fisher.batches import Inputs, call, length, part
 from fimtiers.fisher.forms import Dense
 from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.squares import Scaler
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tracked import mapped
 
@@ -42,7 +43,7 @@ def add_by_loop(
             gradients = torch.autograd.grad(loss, chosen, retain_graph=True, allow_unused=True)
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
-                    sums.add(name, sums.totals[name], *Dense(gradient[None]).squares())
+                    sums.add(name, sums.totals[name], *Dense(gradient[None]).squares(Scaler()))
     return torch.cat(values)
 
 
@@ -68,7 +69,7 @@ def add_by_vmap(
         axes = mapped(lambda x: 0 if isinstance(x, Tensor) else None, piece)
         gradients = vmap(jacrev(losses), (None, *axes), randomness="error")(chosen, *piece)
         for name, gradient in gradients.items():
-            sums.add(name, sums.totals[name], *Dense(gradient.flatten(0, 1)).squares())
+            sums.add(name, sums.totals[name], *Dense(gradient.flatten(0, 1)).squares(Scaler()))
 
 
 class _Functional:

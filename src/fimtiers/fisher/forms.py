@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fimtiers.fisher.squares import normalised, outer_squares, window_squares
+from fimtiers.fisher.squares import Scaler, outer_squares, window_squares
 from fimtiers.fisher.windows import Window, unfold
 
 
@@ -20,7 +20,7 @@ class Form(Protocol):
 
     samples: int
 
-    def squares(self) -> tuple[Tensor, int]:
+    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k, shaped as the tensor, and k."""
 
     def gradients(self, start: int, stop: int) -> Tensor:
@@ -50,10 +50,10 @@ class Dense:
         """Number of samples."""
         return self.values.shape[0]
 
-    def squares(self) -> tuple[Tensor, int]:
+    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k."""
-        values, exponent = normalised(self.values)
-        return torch.linalg.vecdot(values, values, dim=0), exponent
+        squares, exponent = scaler.squared(self.values)
+        return squares.sum(0), exponent
 
     def gradients(self, start: int, stop: int) -> Tensor:
         """Return G_n of some samples."""
@@ -84,9 +84,9 @@ class Outer:
         """Number of samples."""
         return self.left.shape[0]
 
-    def squares(self) -> tuple[Tensor, int]:
+    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k."""
-        total, exponent = outer_squares(self.left, self.right)
+        total, exponent = outer_squares(self.left, self.right, scaler)
         return total.reshape(self.sizes).permute(self.order), exponent
 
     def gradients(self, start: int, stop: int) -> Tensor:
@@ -122,9 +122,11 @@ class Windowed:
     window: Window
     samples: int
 
-    def squares(self) -> tuple[Tensor, int]:
+    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k."""
-        total, exponent = window_squares(self.fixed, self.source, self.window, self.samples)
+        total, exponent = window_squares(
+            self.fixed, self.source, self.window, self.samples, scaler
+        )
         return total.flatten(0, 1).unflatten(-1, self.window.kernel), exponent
 
     def gradients(self, start: int, stop: int) -> Tensor:
@@ -160,9 +162,9 @@ class Scatter:
         """Number of samples."""
         return self.rows.shape[0]
 
-    def squares(self) -> tuple[Tensor, int]:
+    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k, adding up each sample's equal tokens first."""
-        rows, exponent = normalised(self.rows)
+        rows, exponent = scaler.scaled(self.rows)
         rows, key = (
             rows.flatten(0, 1),
             self.index

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from fimtiers.fisher.refusals import refuse_coupled_call
+from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
 from fimtiers.fisher.sums import Sums
-from fimtiers.fisher.tape import FormBuilder, Site, Tape, Watch
+from fimtiers.fisher.tape import FormBuilder, Receiver, Site, Watch
 from fimtiers.fisher.tracked import Tracked, leaves, mapped, selected_sums, value
 
 UNTRACKED = frozenset({
@@ -50,7 +50,7 @@ class Plan:
 
 
 class Interception(TorchFunctionMode):
-    """Records the sites of a forward pass on a tape.
+    """Records the sites of a forward pass.
 
     Parameters
     ----------
@@ -72,32 +72,54 @@ class Interception(TorchFunctionMode):
             id(p): Tracked(p, p.detach(), self.stand_ins[n], (n,), n, sums.totals[n])
             for n, p in parameters.items()
         }
-        self.derived: dict[int, Tracked] = {}
-        self.tape: Tape | None = None
+        self.known = dict(self.parameters)
+        self.samples = 0
+        self.sites: list[Site] = []
+        self.receiver: Receiver | None = None
         self.key: tuple[str, ...] = ()
         self.active = False
         self.recomputing = False
 
     @contextmanager
-    def recording(self, tape: Tape) -> Iterator[None]:
+    def recording(self, samples: int) -> Iterator[None]:
         """Record a forward pass, and stay for backward passes that recompute parts of it."""
-        self.derived.clear()
-        self.tape, self.active, self.recomputing = tape, True, False
+        self.known = dict(self.parameters)
+        self.samples, self.sites, self.receiver = samples, [], None
+        self.active, self.recomputing = True, False
         try:
             with self:
                 yield
         finally:
             self.active = False
-            self.derived.clear()
+            self.known = dict(self.parameters)
+
+    def backward(self, loss: Tensor, receiver: Receiver, retain: bool = True) -> None:
+        """Run a backward pass through what was recorded; `receiver` gets what arrives at sites.
+
+        The only gradient asked for is that of the root, so none of a parameter is ever formed.
+        """
+        self.receiver, self.recomputing = receiver, True
+        if loss.requires_grad:
+            # Not `torch.autograd.grad`, which would suspend the interception of recomputation.
+            torch.autograd.backward(loss, retain_graph=retain, inputs=[self.root])
+
+    def _deliver(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+        if self.receiver is None:
+            raise RuntimeError("a backward pass ran inside the forward pass of the model")
+        self.active = False
+        try:
+            self.receiver(site, gradient, saved)
+        finally:
+            self.active = True
 
     def tracked(self, item: Any) -> Tracked | None:
         """Return the record of a tensor if it is a parameter or made of parameters."""
-        return self.parameters.get(id(item)) or self.derived.get(id(item))
+        return self.known.get(id(item))
 
     def watch(
         self,
         output: Tensor,
-        uses: Sequence[tuple[Tracked | None, FormBuilder]],
+        uses: Sequence[tuple[Tracked, FormBuilder]],
         saved: tuple[Tensor, ...] = (),
     ) -> Tensor:
         """Return `output`, and have its gradient delivered to a new site.
@@ -107,15 +129,13 @@ class Interception(TorchFunctionMode):
         output
             Result of an operation on data and values of tracked tensors.
         uses
-            The tracked tensors (None is left out), each with what makes a form of the gradient.
+            The tracked tensors, each with what makes a form of the gradient.
         saved
             Tensors that the forms need besides the gradient.
         """
-        assert self.tape is not None
-        kept = [(t, build) for t, build in uses if isinstance(t, Tracked)]
-        site = Site(self.key, output.shape, kept, self.tape)
+        site = Site(self.key, output.shape, uses, self.samples, self._deliver)
         if not self.recomputing:
-            self.tape.sites.append(site)
+            self.sites.append(site)
         return Watch.apply(output, self.root, site, *(x.detach() for x in saved))
 
     def __torch_function__(
@@ -126,37 +146,46 @@ class Interception(TorchFunctionMode):
         if not self.active:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
+        if name in SUSPECT:
+            refuse_coupled_call(name, args, kwargs)
+        if not self._meets_parameter(args, kwargs) or not torch.is_grad_enabled():
+            return func(*args, **kwargs)
         if name == "__get__":
             name = func.__self__.__name__  # type: ignore[attr-defined]
-        refuse_coupled_call(name, args, kwargs)
-        if name in UNTRACKED or not torch.is_grad_enabled():
+        if name in UNTRACKED:
             return func(*args, **kwargs)
-        found = [t for x in leaves((args, kwargs)) if (t := self.tracked(x)) is not None]
-        if not found:
-            return func(*args, **kwargs)
-        if name in DECOMPOSITIONS and name not in self.plan.derive:
+        if name in DECOMPOSITIONS:
             with self:
                 result = DECOMPOSITIONS[name](*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        args, kwargs = mapped(self._known, (args, kwargs))
+        args, kwargs = mapped(self._known, args), mapped(self._known, kwargs)
         found = [x for x in leaves((args, kwargs)) if isinstance(x, Tracked)]
         if not found:
             return func(*args, **kwargs)
         return self._run(name, func, args, kwargs, found)
 
+    def _meets_parameter(self, args: Any, kwargs: dict[str, Any]) -> bool:
+        """Return whether an argument is tracked; called for every operation, so kept short."""
+        for x in args:
+            if id(x) in self.known:
+                return True
+            if isinstance(x, (tuple, list)) and self._meets_parameter(x, {}):
+                return True
+        return bool(kwargs) and self._meets_parameter(tuple(kwargs.values()), {})
+
     def _known(self, item: Any) -> Any:
         """Return the record of a tracked tensor, the value of one left to the fallback."""
-        tracked = self.tracked(item)
+        tracked = self.known.get(id(item))
         if tracked is None:
             return item
-        left = any(root in self.plan.without_rule for root in tracked.roots)
+        left = self.plan.without_rule and any(r in self.plan.without_rule for r in tracked.roots)
         return tracked.value if left else tracked
 
     def _run(
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
     ) -> Any:
-        self.key = (name, *(tracked.label for tracked in found))
+        self.key = (name, *[tracked.label for tracked in found])
         if name in RULES and self.key not in self.plan.derive:
             result = RULES[name](self, func, *args, **kwargs)
             if result is not NotImplemented:
@@ -193,7 +222,7 @@ class Interception(TorchFunctionMode):
             sums = list(leaves(views))[i] if many else views
             own = f"{label}[{i}]" if len(tensors) > 1 else label
             known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
-            self.derived[id(tensor)] = known
+            self.known[id(tensor)] = known
         return result
 
 

@@ -1,10 +1,173 @@
-"""A compiled kernel for few tokens per sample; see `outer_squares`."""
+"""Compiled sums of squares for float32 on the processor: no per-sample gradient leaves the cache.
+
+Compiled by numba when first needed, and kept on disk. Arithmetic is blocked so that the
+compiler keeps sums in vector registers: a few rows of the left side times a stretch of the
+right, several tokens (or samples) per step. Steps past the end repeat the last entry with weight
+zero, which spares special cases.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+MINIMUM_PRODUCTS = 1 << 20
+"""Below this many products the compiled code is not worth loading."""
+
+MINIMUM_LENGTH = 16
+"""Shortest vectorised axis: one register of float32."""
+
+PAIR_LENGTH = 256
+"""Longest axes of the kernel for one token; larger matrix products are faster in a library."""
+
+SINGLE_THREAD_TOKENS = 32
+"""From this many tokens on, a library with several threads beats one thread of this code."""
+
+STRETCH = 256
+"""Entries of the right side handled at a time; four sums of this length fit in the first cache."""
+
+FAST = {"reassoc", "contract", "nsz"}
+"""Sums may be reordered and fused; infinities and NaN keep their meaning."""
 
 
+def suits_pairs(left: Tensor, right: Tensor) -> bool:
+    """Return whether `pair_squares` applies: shapes (sample, L) and (sample, R)."""
+    lengths = left.shape[1], right.shape[1]
+    return (
+        _on_processor(left, right)
+        and min(lengths) >= MINIMUM_LENGTH
+        and max(lengths) <= PAIR_LENGTH
+        and left.numel() * right.shape[1] >= MINIMUM_PRODUCTS
+    )
 
-def suits(left, right):
-    return False
+
+def suits_tokens(samples: int, tokens: int, left: int, right: int, *tensors: Tensor) -> bool:
+    """Return whether `token_squares` applies."""
+    return (
+        _on_processor(*tensors)
+        and right >= MINIMUM_LENGTH
+        and samples * tokens * left * right >= MINIMUM_PRODUCTS
+        and (torch.get_num_threads() == 1 or tokens < SINGLE_THREAD_TOKENS)
+    )
 
 
-def suits_window(fixed, source, samples):
-    return False
+def pair_squares(left: Tensor, right: Tensor, left_scale: float, right_scale: float) -> Tensor:
+    """Return Σ_n (l_n · left_scale)² ⊗ (r_n · right_scale)², shape (L, R)."""
+    total = left.new_zeros(left.shape[1], right.shape[1])
+    _compiled(_add_pairs, "void(f4[:,:], f4[:,::1], f4, f4, f4[:,::1])")(
+        left.numpy(), right.contiguous().numpy(),
+        np.float32(left_scale), np.float32(right_scale), total.numpy(),
+    )  # fmt: skip
+    return total
+
+
+def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None = None) -> Tensor:
+    """Return Σ_n (Σ_t scale · left_nt ⊗ right_n,rows(tap, t))².
+
+    Parameters
+    ----------
+    left
+        Shape (sample, token, L), any strides.
+    right
+        Shape (sample, row, R).
+    scale
+        A power of two.
+    rows
+        Row of `right` that each tap reads at each token, shape (tap, token); by default one tap
+        that reads row t at token t.
+
+    Returns
+    -------
+    Tensor
+        Shape (L, tap, R).
+    """
+    if rows is None:
+        rows = torch.arange(left.shape[1]).unsqueeze(0)
+    total = left.new_zeros(left.shape[2], rows.shape[0], right.shape[2])
+    signature = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
+    _compiled(_add_tokens, signature)(
+        left.numpy(), right.contiguous().numpy(), rows.contiguous().numpy(),
+        np.float32(scale), total.numpy(),
+    )  # fmt: skip
+    return total
+
+
+def _on_processor(*tensors: Tensor) -> bool:
+    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+
+
+@cache
+def _compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
+    """Return `function` in machine code."""
+    import numba
+
+    return numba.njit(signature, fastmath=FAST, nogil=True, cache=True)(function)
+
+
+def _add_pairs(
+    left: NDArray[Any], right: NDArray[Any], left_scale: Any, right_scale: Any,
+    total: NDArray[Any],
+) -> None:  # fmt: skip
+    samples, length = right.shape
+    r = np.empty((8, length), np.float32)
+    r0, r1, r2, r3, r4, r5, r6, r7 = r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]
+    l = np.empty(8, np.float32)  # noqa: E741  the left side
+    for start in range(0, samples, 8):
+        for k in range(8):
+            n = min(start + k, samples - 1)
+            weight = right_scale if start + k < samples else np.float32(0)
+            for i in range(length):
+                x = right[n, i] * weight
+                r[k, i] = x * x
+        for o in range(left.shape[1]):
+            for k in range(8):
+                x = left[min(start + k, samples - 1), o] * left_scale
+                l[k] = x * x
+            l0, l1, l2, l3, l4, l5, l6, l7 = l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]
+            f = total[o]
+            for i in range(length):
+                f[i] += (
+                    l0 * r0[i] + l1 * r1[i] + l2 * r2[i] + l3 * r3[i]
+                    + l4 * r4[i] + l5 * r5[i] + l6 * r6[i] + l7 * r7[i]
+                )  # fmt: skip
+
+
+def _add_tokens(
+    left: NDArray[Any], right: NDArray[Any], rows: NDArray[Any], scale: Any, total: NDArray[Any]
+) -> None:
+    samples, tokens, length = left.shape
+    sums, w = np.empty((4, STRETCH), np.float32), np.empty((4, 4), np.float32)
+    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
+    for tap in range(rows.shape[0]):
+        for begin in range(0, right.shape[2], STRETCH):
+            width = min(STRETCH, right.shape[2] - begin)
+            end = begin + width
+            for n in range(samples):
+                for o in range(0, length, 4):
+                    sums[:] = 0
+                    for t in range(0, tokens, 4):
+                        for j in range(4):
+                            for k in range(4):
+                                inside = o + j < length and t + k < tokens
+                                w[j, k] = left[n, t + k, o + j] * scale if inside else 0
+                        x0 = right[n, rows[tap, t], begin:end]
+                        x1 = right[n, rows[tap, min(t + 1, tokens - 1)], begin:end]
+                        x2 = right[n, rows[tap, min(t + 2, tokens - 1)], begin:end]
+                        x3 = right[n, rows[tap, min(t + 3, tokens - 1)], begin:end]
+                        a0, a1, a2, a3 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
+                        b0, b1, b2, b3 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
+                        c0, c1, c2, c3 = w[2, 0], w[2, 1], w[2, 2], w[2, 3]
+                        d0, d1, d2, d3 = w[3, 0], w[3, 1], w[3, 2], w[3, 3]
+                        for i in range(width):
+                            s0[i] += a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + a3 * x3[i]
+                            s1[i] += b0 * x0[i] + b1 * x1[i] + b2 * x2[i] + b3 * x3[i]
+                            s2[i] += c0 * x0[i] + c1 * x1[i] + c2 * x2[i] + c3 * x3[i]
+                            s3[i] += d0 * x0[i] + d1 * x1[i] + d2 * x2[i] + d3 * x3[i]
+                    for j in range(min(4, length - o)):
+                        f, s = total[o + j, tap, begin:end], sums[j]
+                        for i in range(width):
+                            f[i] += s[i] * s[i]

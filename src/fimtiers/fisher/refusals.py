@@ -29,6 +29,12 @@ DROPOUT_OPERATIONS = frozenset({
 """Functions that take ``(input, p, training)``."""
 
 
+SUSPECT = (
+    RANDOM_OPERATIONS | DROPOUT_OPERATIONS | {"scaled_dot_product_attention", "batch_norm"}
+)
+"""Functions whose arguments `refuse_coupled_call` looks at."""
+
+
 def refuse_coupled_modules(model: nn.Module) -> None:
     """Raise if a module of `model` would couple samples or draw random numbers.
 

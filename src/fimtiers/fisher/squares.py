@@ -16,37 +16,73 @@ from fimtiers.fisher.windows import Window, unfold
 TILE_BYTES = 1 << 20
 """Size of a tile of per-sample gradients: the level-2 cache of one core of common CPUs."""
 
+COLUMN_BYTES = 8 << 20
+"""Unfolded inputs of at most this size exist at a time."""
+
+FEW_GROUPS = 8
+"""Up to this many groups are handled one after the other by the compiled kernel."""
+
 PEAK_EXPONENT = 16
-"""Values are scaled so that the largest is near 2^16; squares of float32 then keep 53 binary
-orders below the largest from underflow, and sums of 2^40 squares from overflow."""
+"""Values are scaled to a peak near 2^16. Squares of float32 then reach 79 binary orders of values
+below the peak before they underflow, and products of squares 64 above it before they overflow."""
+
+PEAK_SAMPLES = 32
+"""Samples whose largest value sets the scale."""
 
 
-def normalised(values: Tensor) -> tuple[Tensor, int]:
-    """Return `values` / 2^k and k, scaled exactly so that no square of note under- or overflows.
+class Scaler:
+    """Scales tensors exactly, by powers of two, so that no square of note under- or overflows.
 
-    Half-precision values become float32; float64 has range enough and is returned as it is.
+    Half precision becomes float32; float64 has range enough and is left as it is. What was
+    squared is remembered, since weight and bias of a layer share a gradient.
     """
-    if values.dtype == torch.float64:
-        return values, 0
-    exponent = peak_exponent(values) - PEAK_EXPONENT
-    return values.to(torch.float32) * 2.0**-exponent, exponent
+
+    def __init__(self) -> None:
+        self._squared: dict[tuple[int, int], tuple[Tensor, Tensor, int]] = {}
+
+    def exponent(self, values: Tensor) -> int:
+        """Return k that brings the peak of `values` / 2^k near 2^`PEAK_EXPONENT`."""
+        return 0 if values.dtype == torch.float64 else peak_exponent(values) - PEAK_EXPONENT
+
+    def scaled(self, values: Tensor) -> tuple[Tensor, int]:
+        """Return `values` / 2^k and k."""
+        exponent = self.exponent(values)
+        if values.dtype == torch.float64:
+            return values, exponent
+        return values.to(torch.float32) * 2.0**-exponent, exponent
+
+    def squared(self, values: Tensor) -> tuple[Tensor, int]:
+        """Return `values`² / 4^k and k."""
+        key = (values.data_ptr(), values.numel())
+        if key not in self._squared or not values.is_contiguous():
+            scaled, exponent = self.scaled(values)
+            squares = values.square() if scaled is values else scaled.square_()
+            # The values are kept, lest others come to lie at their address.
+            self._squared[key] = values, squares, exponent
+        _, squares, exponent = self._squared[key]
+        return squares.view(values.shape), exponent
 
 
 def peak_exponent(values: Tensor) -> int:
-    """Return e with 2^(e − 1) <= max |values| < 2^e; `PEAK_EXPONENT` if all are zero."""
-    if values.numel() == 0:
-        return PEAK_EXPONENT
-    peak = float(torch.linalg.vector_norm(values.detach(), float("inf")))
-    return math.frexp(peak)[1] if peak > 0 and math.isfinite(peak) else PEAK_EXPONENT
+    """Return e with 2^(e − 1) <= max |values| < 2^e, `PEAK_EXPONENT` if all are zero.
+
+    A few leading samples stand for all, unless they are all zero: the scale leaves room.
+    """
+    for some in (values[:PEAK_SAMPLES], values):
+        if some.numel() and 0 < (peak := float(some.abs().amax())) < math.inf:
+            return math.frexp(peak)[1]
+    return PEAK_EXPONENT
 
 
-def outer_squares(left: Tensor, right: Tensor) -> tuple[Tensor, int]:
+def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:
     """Return Σ_n (Σ_t left_nt ⊗ right_nt)² / 4^k and k.
 
     Parameters
     ----------
     left, right
         Shapes (sample, token, group, L) and (sample, token, group, R).
+    scaler
+        Of the gradient at hand.
 
     Returns
     -------
@@ -55,18 +91,26 @@ def outer_squares(left: Tensor, right: Tensor) -> tuple[Tensor, int]:
     int
         k.
     """
-    left, left_exponent = normalised(left)
-    right, right_exponent = normalised(right)
-    exponent = left_exponent + right_exponent
     if left.shape[1] == 1:
-        return _token_squares(left[:, 0], right[:, 0]), exponent
-    if kernel.suits(left, right):
-        return kernel.outer_squares(left, right), exponent
-    return _tile_squares(left.permute(0, 2, 3, 1), right.permute(0, 2, 1, 3)), exponent
+        return _single_token_squares(left[:, 0], right[:, 0], scaler)
+    samples, tokens, groups, _ = left.shape
+    if groups <= FEW_GROUPS and kernel.suits_tokens(
+        samples, tokens, left.shape[3], right.shape[3], left, right
+    ):
+        exponent = scaler.exponent(left) + scaler.exponent(right)
+        parts = [
+            kernel.token_squares(left[:, :, g], right[:, :, g], 2.0**-exponent)[:, 0]
+            for g in range(groups)
+        ]
+        return torch.stack(parts) if groups > 1 else parts[0].unsqueeze(0), exponent
+    left, left_exponent = scaler.scaled(left)
+    right, right_exponent = scaler.scaled(right)
+    squares = _tile_squares(left.permute(0, 2, 3, 1), right.permute(0, 2, 1, 3))
+    return squares, left_exponent + right_exponent
 
 
 def window_squares(
-    fixed: Tensor, source: Tensor, window: Window, samples: int
+    fixed: Tensor, source: Tensor, window: Window, samples: int, scaler: Scaler
 ) -> tuple[Tensor, int]:
     """Return Σ_n (Σ over images and positions of fixed ⊗ window of source)² / 4^k and k.
 
@@ -80,6 +124,8 @@ def window_squares(
         Geometry.
     samples
         Number of samples; images of one sample follow each other.
+    scaler
+        Of the gradient at hand.
 
     Returns
     -------
@@ -88,18 +134,21 @@ def window_squares(
     int
         k.
     """
-    fixed, fixed_exponent = normalised(fixed)
-    source, source_exponent = normalised(source)
-    exponent = fixed_exponent + source_exponent
-    if kernel.suits_window(fixed, source, samples):
-        return kernel.window_squares(fixed, source, window), exponent
     groups, left_size, right_size = fixed.shape[1], fixed.shape[2], source.shape[2]
+    tokens = fixed[0, 0, 0].numel()
+    if (
+        samples == fixed.shape[0]
+        and groups <= FEW_GROUPS
+        and kernel.suits_tokens(samples, tokens, left_size, right_size, fixed, source)
+    ):
+        exponent = scaler.exponent(fixed) + scaler.exponent(source)
+        return _kernel_window_squares(fixed, source, window, 2.0**-exponent), exponent
+    fixed, fixed_exponent = scaler.scaled(fixed)
+    source, source_exponent = scaler.scaled(source)
     taps, images = math.prod(window.kernel), fixed.shape[0] // samples
     total = fixed.new_zeros(groups, left_size, right_size * taps)
-    column_bytes = (
-        images * fixed.element_size() * groups * right_size * taps * fixed[0, 0, 0].numel()
-    )
-    chunk = max(1, COLUMN_BYTES // max(1, column_bytes))
+    size = fixed.element_size() * images * groups * right_size * taps * tokens
+    chunk = max(1, COLUMN_BYTES // max(1, size))
     for start in range(0, samples, chunk):
         part = slice(start * images, min(start + chunk, samples) * images)
         columns = unfold(source[part], window).flatten(2, 3).unflatten(0, (-1, images))
@@ -108,18 +157,40 @@ def window_squares(
         total += _tile_squares(
             left.permute(0, 2, 3, 1, 4).flatten(3), columns.permute(0, 2, 1, 4, 3).flatten(2, 3)
         )
-    return total.unflatten(-1, (right_size, taps)), exponent
+    return total.unflatten(-1, (right_size, taps)), fixed_exponent + source_exponent
 
 
-COLUMN_BYTES = 8 << 20
-"""Unfolded inputs of at most this size exist at a time."""
+def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale: float) -> Tensor:
+    """Return the sum of squares by the kernel, which reads windows in place."""
+    padded = window.pad(source)
+    rows = window.offsets(tuple(padded.shape[3:]))
+    parts = [
+        kernel.token_squares(
+            fixed[:, g].flatten(2).transpose(1, 2),
+            padded[:, g].flatten(2).transpose(1, 2),
+            scale,
+            rows,
+        )
+        for g in range(fixed.shape[1])
+    ]
+    return torch.stack(parts).transpose(2, 3)
 
 
-def _token_squares(left: Tensor, right: Tensor) -> Tensor:
-    """Return (l²)ᵀ r² per group, from shapes (sample, group, L) and (sample, group, R)."""
-    if left.shape[1] == 1:
-        return (left[:, 0].square().t() @ right[:, 0].square()).unsqueeze(0)
-    return left.square().permute(1, 2, 0) @ right.square().transpose(0, 1)
+def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:
+    """Return (l²)ᵀ r² / 4^k per group and k, from shapes (sample, group, L), (sample, group, R)."""
+    if left.shape[1] > 1:
+        left, left_exponent = scaler.squared(left)
+        right, right_exponent = scaler.squared(right)
+        squares = left.permute(1, 2, 0) @ right.transpose(0, 1)
+        return squares, left_exponent + right_exponent
+    left, right = left[:, 0], right[:, 0]
+    if kernel.suits_pairs(left, right):
+        exponents = scaler.exponent(left), scaler.exponent(right)
+        squares = kernel.pair_squares(left, right, *(2.0**-k for k in exponents))
+        return squares.unsqueeze(0), sum(exponents)
+    left, left_exponent = scaler.squared(left)
+    right, right_exponent = scaler.squared(right)
+    return (left.t() @ right).unsqueeze(0), left_exponent + right_exponent
 
 
 def _tile_squares(left: Tensor, right: Tensor) -> Tensor:

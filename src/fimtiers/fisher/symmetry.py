@@ -28,7 +28,7 @@ class SymmetryDetector:
         if precision > torch.finfo(torch.float32).eps or site.layout is None:
             return
         for tracked, build in site.uses:
-            form = build(gradient, saved, site.layout, site.tape.samples)
+            form = build(gradient, saved, site.layout, site.samples)
             if not isinstance(form, Dense) or form.summands is None or len(tracked.roots) > 1:
                 continue
             name, shape = tracked.roots[0], form.values.shape

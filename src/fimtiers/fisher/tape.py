@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fimtiers.fisher.forms import Dense, Form, Outer
 from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.squares import Scaler
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tracked import Tracked
 
@@ -24,7 +25,11 @@ class MixedSamplesError(Exception):
     """A gradient holds several samples where the rule needs them apart."""
 
 
-@dataclass(eq=False)
+Receiver = Callable[["Site", Tensor, tuple[Tensor, ...]], None]
+"""Takes (site, gradient, saved tensors) when a gradient arrives."""
+
+
+@dataclass(eq=False, slots=True)
 class Site:
     """One operation in which parameters meet data.
 
@@ -36,6 +41,10 @@ class Site:
         Of the watched tensor.
     uses
         The tracked tensors, each with what makes a form of the gradient that comes back.
+    samples
+        Number of samples in the batch.
+    receiver
+        Takes the gradient.
     layout
         Where the samples are in the watched tensor; None before it is known.
     """
@@ -43,25 +52,9 @@ class Site:
     key: tuple[str, ...]
     shape: torch.Size
     uses: Sequence[tuple[Tracked, FormBuilder]]
-    tape: "Tape"
-    layout: Layout | None = None
-
-
-@dataclass(eq=False)
-class Tape:
-    """Sites of one forward pass, in order, and what the backward passes bring to them.
-
-    Attributes
-    ----------
-    samples
-        Number of samples in the batch.
-    receive
-        Called with (site, gradient, saved tensors) when a gradient arrives.
-    """
-
     samples: int
-    receive: Callable[[Site, Tensor, tuple[Tensor, ...]], None]
-    sites: list[Site] = field(default_factory=list)
+    receiver: Receiver
+    layout: Layout | None = None
 
 
 class Watch(torch.autograd.Function):
@@ -86,7 +79,8 @@ class Watch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         """Give the gradient to the site and pass it on."""
         (gradient,) = gradients
-        ctx.site.tape.receive(ctx.site, gradient, ctx.saved_tensors)
+        site = ctx.site
+        site.receiver(site, gradient, ctx.saved_tensors)
         return gradient, None, None, *(None for _ in ctx.saved_tensors)
 
 
@@ -114,10 +108,11 @@ class SquareCollector:
         """Take the gradient that arrived at a site."""
         if site.layout is None:
             raise AssertionError(f"site {site.key} has no layout")
+        scaler = Scaler()
         for tracked, build in site.uses:
-            form = build(gradient, saved, site.layout, site.tape.samples)
+            form = build(gradient, saved, site.layout, site.samples)
             if tracked.sums is not None and tracked.roots[0] not in self.awaited:
-                self.sums.add(tracked.roots[0], tracked.sums, *form.squares())
+                self.sums.add(tracked.roots[0], tracked.sums, *form.squares(scaler))
                 continue
             for root in tracked.roots:
                 self.arrived[root].append((tracked, form))
@@ -134,7 +129,7 @@ class SquareCollector:
         if merged := _merged(uses):
             tracked, form = merged
             assert tracked.sums is not None
-            self.sums.add(root, tracked.sums, *form.squares())
+            self.sums.add(root, tracked.sums, *form.squares(Scaler()))
             return
         stand_in = self.stand_ins[root]
         chunk = max(1, MATERIALISED_BYTES // (stand_in.numel() * stand_in.element_size()))
@@ -145,7 +140,7 @@ class SquareCollector:
                 _pulled_back(tracked, form.gradients(start, stop), stand_in)
                 for tracked, form in uses
             )
-            self.sums.add(root, self.sums.totals[root], *Dense(total).squares())  # type: ignore[arg-type]
+            self.sums.add(root, self.sums.totals[root], *Dense(total).squares(Scaler()))  # type: ignore[arg-type]
 
 
 def _pulled_back(tracked: Tracked, gradients: Tensor, stand_in: Tensor) -> Tensor:

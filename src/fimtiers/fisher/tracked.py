@@ -58,14 +58,16 @@ def leaves(tree: Any) -> Iterator[Any]:
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     """Return `tree` with `function` applied to its leaves."""
     if isinstance(tree, (list, tuple)):
-        items = [mapped(function, item) for item in tree]
-        if hasattr(tree, "_fields"):
-            return type(tree)(*items)
-        return tree if isinstance(tree, torch.Size) else type(tree)(items)
+        if isinstance(tree, torch.Size):
+            return tree
+        items = [mapped(function, x) if isinstance(x, NESTED) else function(x) for x in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     if isinstance(tree, dict):
         return {key: mapped(function, item) for key, item in tree.items()}
     return function(tree)
 
+
+NESTED = (list, tuple, dict)
 
 CASTS = frozenset({
     "to", "type", "float", "double", "half", "bfloat16", "type_as", "contiguous", "clone", "alias",

@@ -28,6 +28,7 @@ RULES: dict[str, Callable[..., Any]] = {
 
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     **attention.DECOMPOSITIONS,
+    **contraction.DECOMPOSITIONS,
     **elementwise.DECOMPOSITIONS,
     **recurrent.DECOMPOSITIONS,
 }

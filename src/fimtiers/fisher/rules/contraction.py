@@ -35,11 +35,6 @@ class Contraction:
     data: str
     parameter: str
 
-    def __post_init__(self) -> None:
-        for labels in (self.result, self.data, self.parameter):
-            if len(set(labels)) != len(labels):
-                raise ValueError(f"label repeated in {labels!r}")
-
     def covered(self) -> bool:
         """Return whether each axis has one of the four parts."""
         alone = (
@@ -77,8 +72,8 @@ class Contraction:
             sides.reverse()
         (left, left_labels), (right, right_labels) = sides
         canonical = [*groups, *left_labels, *right_labels]
-        length = {x: n for x, n in zip(self.result, gradient.shape[1:], strict=True)}
-        length |= {x: n for x, n in zip(self.data, data.shape[1:], strict=True)}
+        length = dict(zip(self.result, gradient.shape[1:], strict=True))
+        length |= dict(zip(self.data, data.shape[1:], strict=True))
         return Outer(
             left,
             right,
@@ -198,6 +193,27 @@ def _equal_lengths(operands: list[Tensor], labels: tuple[str, str, str]) -> bool
     )
 
 
+def grouped_mm(
+    data: Tensor,
+    weights: Tensor,
+    *,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> Any:
+    """Multiply stretches of rows by one expert's matrix each, expert after expert."""
+    if data.ndim != 2 or weights.ndim != 3 or offs is None or bias is not None or out_dtype:
+        return NotImplemented
+    ends = offs.tolist()
+    products = [
+        data[start:end] @ weight
+        for start, end, weight in zip([0, *ends], ends, weights.unbind(0), strict=False)
+        if end > start
+    ]
+    unassigned = data.new_zeros(len(data) - ends[-1], weights.shape[2])
+    return torch.cat([*products, unassigned])
+
+
 RULES: dict[str, Callable[..., Any]] = {
     "linear": linear,
     **dict.fromkeys(("matmul", "__matmul__", "mm", "bmm", "mv"), matmul),
@@ -206,4 +222,8 @@ RULES: dict[str, Callable[..., Any]] = {
     ),
     **dict.fromkeys(("addmm", "baddbmm"), addmm),
     "einsum": einsum,
+}
+DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
+    "grouped_mm": grouped_mm,
+    "_grouped_mm": grouped_mm,
 }

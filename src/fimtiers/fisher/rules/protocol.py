@@ -18,7 +18,7 @@ class Interceptor(Protocol):
     def watch(
         self,
         output: Tensor,
-        uses: Sequence[tuple[Tracked | None, FormBuilder]],
+        uses: Sequence[tuple[Tracked, FormBuilder]],
         saved: tuple[Tensor, ...] = (),
     ) -> Tensor:
         """Return `output`; its gradient will be made into forms of the tracked tensors."""
