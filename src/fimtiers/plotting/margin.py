@@ -1,0 +1,244 @@
+"""The margin between the groups, and every tier ratio, as the number of probes grows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from fimtiers.plotting.layout import (
+    EDGE,
+    LINE,
+    POINTS_PER_INCH,
+    Headline,
+    add_axes,
+    legend_line,
+    new_figure,
+    spread,
+    widest,
+)
+from fimtiers.plotting.style import (
+    COLOURS,
+    GROUP_NAMES,
+    NORMAL,
+    SMALL,
+    SOFT,
+    Style,
+    bare,
+    decades,
+    figure_style,
+    format_number,
+)
+
+WIDTH = 7.2
+ROW_HEIGHT, BETWEEN = 2.25, 0.75
+ABOVE, BELOW = 0.55, 0.8
+LEFT, MIDDLE = 0.62, 0.55
+LEADER = 0.18
+GAP_SHARE = 0.55
+FINE = 400
+LEAST_RANGE, PADDING = 3.0, 0.3
+"""The gap fills its plot with this much free on a logarithmic scale, but is not blown up."""
+AXIS_LABEL = 0.26
+X_LABEL = "number of probes, in units of the number that each system has in the study"
+ENDS = {"smallest_deep": "deep", "largest_rest": "rest"}
+APART, OVERLAP = "#DDDDDD", "#E6B8CF"
+"""Grey, and a tint of the purple of the palette of Okabe and Ito (2008)."""
+
+
+@figure_style()
+def draw_margin(
+    margin: pd.DataFrame, convergence: pd.DataFrame, labels: Mapping[str, str], subtitle: str
+) -> Figure:
+    """Draw one row per panel: its margin at the left, its tier ratios at the right.
+
+    Parameters
+    ----------
+    margin
+        ``panel``, ``probe_factor`` (number of probes in units of each system's own),
+        ``margin_ratio``, ``smallest_deep``, ``largest_rest``, ``smallest_deep_system``,
+        ``largest_rest_system``.
+    convergence
+        ``panel``, ``system``, ``group``, ``probe_factor``, ``value`` (tier ratio) of every point
+        and seed of the systems that were measured at several numbers of probes.
+    labels
+        What to call each system.
+    subtitle
+        What kind of values these are.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel.
+    """
+    if margin.empty:
+        raise ValueError("no margin; expected at least one panel at one number of probes")
+    panels = list(margin["panel"].unique())
+    names = [labels[name] for name in convergence["system"].unique()]
+    room = widest([f"{name} (∞)" for name in names], SMALL) if names else 0.0
+    body = BELOW + len(panels) * ROW_HEIGHT + (len(panels) - 1) * BETWEEN + ABOVE
+    figure = new_figure(WIDTH, body, Headline(_message(margin), subtitle))
+    free = WIDTH - LEFT - MIDDLE - LEADER - room - EDGE
+    width = GAP_SHARE * free
+    top = body - ABOVE
+    for panel in panels:
+        gap = margin[margin["panel"] == panel].sort_values("probe_factor")
+        ratios = _geometric_means(convergence[convergence["panel"] == panel])
+        bottom = top - ROW_HEIGHT
+        left_axes = add_axes(figure, LEFT, bottom, LEFT + width, top)
+        right = LEFT + width + MIDDLE
+        right_axes = add_axes(figure, right, bottom, LEFT + MIDDLE + free, top)
+        factors = np.unique(np.concatenate([gap["probe_factor"], ratios["probe_factor"]]))
+        for axes, title in (
+            (left_axes, f"Panel “{panel}”: the margin"),
+            (right_axes, "Geometric mean of each system"),
+        ):
+            _frame(axes, factors)
+            axes.set_title(title, loc="left", size=SMALL, color=SOFT, pad=16)
+        _draw_gap(left_axes, gap, labels)
+        _draw_ratios(right_axes, free - width, ratios, labels)
+        left_axes.set_ylabel("tier ratio")
+        top = bottom - BETWEEN
+    x, y = 0.5, (BELOW - AXIS_LABEL) / figure.get_figheight()
+    figure.text(x, y, X_LABEL, ha="center", va="top", size=NORMAL)
+    _legend(figure)
+    return figure
+
+
+def describe_margin(margin: pd.DataFrame, labels: Mapping[str, str]) -> str:
+    """Say in sentences what the figure shows, for its caption."""
+    sentences = [f"{_message(margin)}."]
+    for panel, rows in margin.groupby("panel", sort=False):
+        for _, row in rows.sort_values("probe_factor").iloc[[0, -1]].iterrows():
+            sentences.append(
+                f"Panel “{panel}”, {row['probe_factor']:g} times the probes: the smallest deep "
+                f"value is {format_number(row['smallest_deep'])} "
+                f"({labels[row['smallest_deep_system']]}), the largest other "
+                f"{format_number(row['largest_rest'])} ({labels[row['largest_rest_system']]})."
+            )
+    return " ".join(sentences)
+
+
+def _message(margin: pd.DataFrame) -> str:
+    first = margin[margin["panel"] == margin["panel"].iloc[0]].sort_values("probe_factor")
+    own = first.loc[np.abs(np.log(first["probe_factor"])).idxmin()]
+    most = first.iloc[-1]
+    if own["margin_ratio"] <= 1:
+        lead = "The groups overlap"
+    elif most["margin_ratio"] <= 1:
+        lead = "More probes close the gap between the groups"
+    else:
+        lead = "The groups stay apart with more probes"
+    at_own = f"a factor of {format_number(own['margin_ratio'])} at the study's number"
+    if own["probe_factor"] == most["probe_factor"]:
+        return f"{lead}: {at_own}"
+    times = f"{most['probe_factor']:g} times as many"
+    return f"{lead}: {at_own}, {format_number(most['margin_ratio'])} at {times}"
+
+
+def _geometric_means(convergence: pd.DataFrame) -> pd.DataFrame:
+    logs = convergence.assign(value=np.log(convergence["value"]))
+    keys = ["system", "group", "probe_factor"]
+    means = logs.groupby(keys, sort=False)["value"].mean().reset_index()
+    return means.assign(value=np.exp(means["value"])).sort_values("probe_factor")
+
+
+def _draw_gap(axes: Axes, gap: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    """Draw both ends of the gap, shade between them, and write its factor over each number."""
+    ends = gap[list(ENDS)].to_numpy()
+    finite = ends[np.isfinite(ends)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (1.0, 1.0)
+    stretch = max(high / low, LEAST_RANGE)
+    limits = low / stretch**PADDING, high * stretch**PADDING
+    axes.set_ylim(*limits)
+    x = gap["probe_factor"].to_numpy()
+    _shade(axes, x, *(np.minimum(gap[name], limits[1]).to_numpy() for name in ENDS))
+    place: Style = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    for (name, group), words in zip(ENDS.items(), ("smallest deep", "largest other"), strict=True):
+        _line(axes, x, gap[name].to_numpy(), COLOURS[group])
+        systems = " / ".join(labels[system] for system in gap[f"{name}_system"].unique())
+        height, va, offset = (1, "top", -4) if group == "deep" else (0, "bottom", 4)
+        style: Style = {"xytext": (4, offset), "va": va, "size": SMALL, "color": COLOURS[group]}
+        axes.annotate(f"{words}: {systems}", (0, height), **style, **place)
+    place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    for factor, ratio in zip(x, gap["margin_ratio"], strict=True):
+        text = f"{ratio:.2f}" if ratio < 10 else format_number(ratio)
+        axes.annotate(text, (factor, 1), xytext=(0, 4), ha="center", size=SMALL - 0.5, **place)
+    decades(axes.yaxis)
+
+
+def _shade(
+    axes: Axes, x: NDArray[np.float64], deep: NDArray[np.float64], rest: NDArray[np.float64]
+) -> None:
+    """Shade between two lines that are straight on logarithmic scales, by which is above."""
+    fine = np.geomspace(x[0], x[-1], FINE)
+    deep, rest = (np.exp(np.interp(np.log(fine), np.log(x), np.log(y))) for y in (deep, rest))
+    for where, colour in ((deep >= rest, APART), (deep <= rest, OVERLAP)):
+        axes.fill_between(fine, rest, deep, where=where.tolist(), color=colour, lw=0)
+
+
+def _draw_ratios(axes: Axes, width: float, ratios: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    finite = ratios.loc[np.isfinite(ratios["value"]), "value"]
+    low, high = (finite.min(), finite.max()) if len(finite) else (1.0, 10.0)
+    axes.set_ylim(low / 1.3, high * 1.8)
+    decades(axes.yaxis)
+    ends = []
+    for system, rows in ratios.groupby("system", sort=False):
+        colour = COLOURS[rows["group"].iloc[0]]
+        values = rows["value"].to_numpy()
+        _line(axes, rows["probe_factor"].to_numpy(), values, colour)
+        shown = min(values[-1], axes.get_ylim()[1])
+        ends.append((labels[system], colour, rows["probe_factor"].iloc[-1], shown, values[-1]))
+    _label_ends(axes, width, ends)
+
+
+def _line(axes: Axes, x: NDArray[np.float64], values: NDArray[np.float64], colour: str) -> None:
+    """Draw a line; infinite values lie on the upper edge, as triangles."""
+    finite = np.isfinite(values)
+    shown = np.where(finite, values, axes.get_ylim()[1])
+    style: Style = {"color": colour, "clip_on": False, "zorder": 3}
+    axes.plot(x, shown, lw=1.2, **style)
+    axes.plot(x[finite], shown[finite], "o", ms=3, **style)
+    axes.plot(x[~finite], shown[~finite], "^", ms=4.5, mfc="white", **style)
+
+
+def _label_ends(axes: Axes, width: float, ends: list[tuple[str, str, float, float, float]]) -> None:
+    """Name every line in a column right of axes of `width` inches, where no name hides another."""
+    to_fraction = (axes.transData + axes.transAxes.inverted()).transform
+    starts = [to_fraction((x, shown)) for _, _, x, shown, _ in ends]
+    gap = SMALL * LINE / POINTS_PER_INCH / ROW_HEIGHT
+    column = spread([start[1] for start in starts], gap, 0, 1)
+    for (text, colour, _, _, value), start, height in zip(ends, starts, column, strict=True):
+        end = (1 + LEADER / width, height)
+        line: Style = {"transform": axes.transAxes, "clip_on": False, "color": colour, "lw": 0.5}
+        axes.plot(*np.array([start, end]).T, **line)
+        label = f"{text} (∞)" if np.isinf(value) else text
+        place: Style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, end, xytext=(2, 0), size=SMALL, color=colour, **place)
+
+
+def _frame(axes: Axes, factors: NDArray[np.float64]) -> None:
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlim(factors.min() / 1.3, factors.max() * 1.3)
+    axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+    axes.xaxis.set_minor_locator(NullLocator())
+    bare(axes, "left", "bottom")
+
+
+def _legend(figure: Figure) -> None:
+    handles: list[Artist] = [
+        Line2D([], [], color=COLOURS[group], marker="o", ms=3, lw=1.2, label=GROUP_NAMES[group])
+        for group in ("deep", "rest")
+    ]
+    handles += [
+        Patch(color=APART, lw=0, label="margin (its factor above)"),
+        Patch(color=OVERLAP, lw=0, label="overlap (factor below 1)"),
+        Line2D([], [], color=SOFT, marker="^", mfc="white", ms=4.5, lw=1.2, label="infinite"),
+    ]
+    legend_line(figure, handles)
