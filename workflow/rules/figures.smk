@@ -1,0 +1,195 @@
+# Figures, each as SVG and PDF, with the sentences of its caption in a third file.
+#
+# Requires: <results>/statistics/{panel}/*.csv, <results>/fisher/{system}.nc, published numbers
+# Gives:    <results>/figures/*.svg, *.pdf and *.rst
+
+FIGURES = collect(
+    "<results>/figures/{figure}_{panel}.svg",
+    figure=["dichotomy", "log_fisher", "thresholds", "invariants"],
+    panel=STUDY.panel,
+) + ["<results>/figures/margin.svg"]
+
+
+def panel_settings(*entries, **functions):
+    """What a figure of one panel shows besides data, as JSON.
+
+    Names and labels of the panel's own systems only, so that a new label redraws what shows it.
+    """
+    return lambda wildcards: json.dumps(
+        {
+            "panel": wildcards.panel,
+            "labels": pick(STUDY.labels(), STUDY.panel[wildcards.panel]),
+            **{entry: STUDY.config["statistics"][entry] for entry in entries},
+            **{key: function(wildcards.panel) for key, function in functions.items()},
+        }
+    )
+
+
+def pick(table, names):
+    return {name: table[name] for name in names}
+
+
+def published_names(panel):
+    """What each system of a panel, or the system that it corrects, is called as published."""
+    return {
+        name: STUDY.systems[STUDY.systems[name].corrects or name].published_as
+        for name in STUDY.panel[panel]
+    }
+
+
+rule plot_dichotomy:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+        intervals="<results>/statistics/{panel}/intervals.csv",
+        published=RESOURCES / "published/dichotomy.csv",
+    output:
+        svg=report(
+            "<results>/figures/dichotomy_{panel}.svg",
+            caption="../report/dichotomy.rst",
+            category="Headline",
+            labels={"figure": "The dichotomy", "panel": "{panel}"},
+        ),
+        pdf="<results>/figures/dichotomy_{panel}.pdf",
+        text="<results>/figures/dichotomy_{panel}.rst",
+    log:
+        "<logs>/plot_dichotomy/{panel}.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=panel_settings("threshold", published_as=published_names),
+        code=code_of("plot_dichotomy.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_dichotomy.py --log {log:q} "
+        "--settings {params.settings:q} --observations {input.observations:q} "
+        "--intervals {input.intervals:q} --published {input.published:q} --output {output:q}"
+
+
+rule plot_log_fisher:
+    input:
+        lambda wildcards: collect(
+            "<results>/fisher/{system}.nc", system=STUDY.panel[wildcards.panel]
+        ),
+    output:
+        svg=report(
+            "<results>/figures/log_fisher_{panel}.svg",
+            caption="../report/log_fisher.rst",
+            category="Systems",
+            labels={"figure": "Distribution of log F", "panel": "{panel}"},
+        ),
+        pdf="<results>/figures/log_fisher_{panel}.pdf",
+        text="<results>/figures/log_fisher_{panel}.rst",
+    log:
+        "<logs>/plot_log_fisher/{panel}.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=900,
+        runtime=5,
+    params:
+        settings=panel_settings(groups=lambda panel: dict(members(panel))),
+        code=code_of("plot_log_fisher.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_log_fisher.py --log {log:q} "
+        "--settings {params.settings:q} --fisher {input:q} --output {output:q}"
+
+
+rule plot_thresholds:
+    input:
+        roc="<results>/statistics/{panel}/roc.csv",
+        thresholds="<results>/statistics/{panel}/thresholds.csv",
+        windows="<results>/statistics/{panel}/leave_one_system_out.csv",
+        published=RESOURCES / "published/thresholds.csv",
+    output:
+        svg=report(
+            "<results>/figures/thresholds_{panel}.svg",
+            caption="../report/thresholds.rst",
+            category="Statistics",
+            labels={"figure": "Threshold and ROC curve", "panel": "{panel}"},
+        ),
+        pdf="<results>/figures/thresholds_{panel}.pdf",
+        text="<results>/figures/thresholds_{panel}.rst",
+    log:
+        "<logs>/plot_thresholds/{panel}.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=panel_settings("threshold"),
+        code=code_of("plot_thresholds.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_thresholds.py --log {log:q} "
+        "--settings {params.settings:q} --roc {input.roc:q} --thresholds {input.thresholds:q} "
+        "--windows {input.windows:q} --published {input.published:q} --output {output:q}"
+
+
+rule plot_invariants:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+    output:
+        svg=report(
+            "<results>/figures/invariants_{panel}.svg",
+            caption="../report/invariants.rst",
+            category="Controls",
+            labels={"figure": "Statistics without tiers", "panel": "{panel}"},
+        ),
+        pdf="<results>/figures/invariants_{panel}.pdf",
+        text="<results>/figures/invariants_{panel}.rst",
+    log:
+        "<logs>/plot_invariants/{panel}.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=panel_settings(),
+        code=code_of("plot_invariants.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_invariants.py --log {log:q} "
+        "--settings {params.settings:q} --observations {input.observations:q} "
+        "--output {output:q}"
+
+
+rule plot_margin:
+    input:
+        margin=collect("<results>/statistics/{panel}/margin.csv", panel=STUDY.panel),
+        convergence=collect(
+            "<results>/statistics/{panel}/convergence.csv", panel=STUDY.panel
+        ),
+    output:
+        svg=report(
+            "<results>/figures/margin.svg",
+            caption="../report/margin.rst",
+            category="Controls",
+            labels={"figure": "Margin against probes", "panel": "all"},
+        ),
+        pdf="<results>/figures/margin.pdf",
+        text="<results>/figures/margin.rst",
+    log:
+        "<logs>/plot_margin.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=700,
+        runtime=5,
+    params:
+        settings=json.dumps(
+            {
+                "panels": list(STUDY.panel),
+                "labels": {
+                    name: STUDY.systems[name].label
+                    for panel in STUDY.panel.values()
+                    for name in panel
+                },
+            }
+        ),
+        code=code_of("plot_margin.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_margin.py --log {log:q} "
+        "--settings {params.settings:q} --margin {input.margin:q} "
+        "--convergence {input.convergence:q} --output {output:q}"
