@@ -80,11 +80,17 @@ def large_variance_log_ratio(
 ) -> NDArray[np.float64]:
     """Return the limit of ln (T1/T3) at v → ∞, x²/2 + ln(x √(2π)) + ln β/(1 − α), x = s − z_β.
 
-    At β = ½ this is v/2 + ½ ln(2πv) + ln β/(1 − α). Arguments as `log_tier_ratio`; the variance
-    must be positive.
+    At β = ½ this is v/2 + ½ ln(2πv) + ln β/(1 − α). Arguments as `log_tier_ratio`.
+
+    Raises
+    ------
+    ValueError
+        Also if √v is not above z_β, where there is no such limit.
     """
     s, _, z_beta = _arguments(variance, alpha, beta)
     x = s - z_beta
+    if (x <= 0).any():
+        raise ValueError(f"variance {s[x <= 0].flat[0] ** 2}; expected more than {z_beta**2}")
     return np.asarray(x**2 / 2 + np.log(x * np.sqrt(2 * np.pi)) + np.log(beta / (1 - alpha)))
 
 
@@ -98,6 +104,8 @@ def variance_for_log_ratio(log_ratio: float, alpha: float = ALPHA, beta: float =
     """
     if not 0 <= log_ratio < np.inf:
         raise ValueError(f"log ratio {log_ratio}; expected a finite number, not negative")
+    if log_ratio <= log_tier_ratio(0.0, alpha, beta):  # zero up to rounding
+        return 0.0
     # ln T ≥ v/2 for β ≤ ½ ≤ α, and doubling covers all other quantiles.
     high = 1.0 + 2 * log_ratio
     while log_tier_ratio(high, alpha, beta) < log_ratio:

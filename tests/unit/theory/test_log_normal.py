@@ -137,3 +137,5 @@ def test_impossible_arguments_are_refused_by_value():
         small_variance_log_ratio(1.0, order=3)
     with pytest.raises(ValueError, match="log ratio inf"):
         variance_for_log_ratio(np.inf)
+    with pytest.raises(ValueError, match=r"variance 0\.0; expected more than 0"):
+        large_variance_log_ratio(0.0)
