@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from fimtiers import generators
+from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import construct, fill, module_state, parameter_vector, tensor_table
-from fimtiers.networks.per_sample import fisher_of_modules
+from fimtiers.networks.per_sample import fisher_with_gradient_norms
 
 ROLES = {"0.weight": "weight", "0.bias": "bias", "weight": "weight", "bias": "bias"}
 
@@ -17,7 +18,7 @@ def build():
 
 
 def loss(output, x):
-    return (output - x[:3]).square().sum()
+    return (output - x[..., :3]).square().sum(-1)
 
 
 def draw(stream, probes):
@@ -68,32 +69,45 @@ def test_a_parameter_without_a_role_is_named():
         tensor_table(build(), {})
 
 
+@pytest.mark.parametrize("measure", [fisher_of_modules, fisher_with_gradient_norms])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_fisher_diagonal_is_the_mean_square_of_single_probe_gradients(dtype, monkeypatch):
+def test_fisher_diagonal_is_the_mean_square_of_single_probe_gradients(measure, dtype, monkeypatch):
     monkeypatch.setattr("fimtiers.networks.per_sample.ELEMENTS_PER_CHUNK", 200)
     state, _, _ = module_state(build, np.array([0, 5]), ROLES)
     modules = [fill(build, theta, dtype) for theta in state.theta]
-    result = fisher_of_modules(state, modules, loss, lambda s, n: draw(s, n).to(dtype), 9)
+    result = measure(state, modules, loss, lambda s, n: draw(s, n).to(dtype), 9)
     for seed, stream in enumerate(generators.unpack_torch(state.fixed["generator"])):
-        squares, masses, losses = 0.0, [], []
+        squares, losses = 0.0, []
         for x in draw(stream, 9).to(dtype):
-            modules[seed].zero_grad()
-            value = loss(modules[seed](x), x)
-            value.backward()
-            parts = [p.grad.double().flatten() for p in modules[seed].parameters()]
-            gradient = torch.cat(parts).numpy()
+            gradient, value = gradient_and_loss(modules[seed], x)
             squares = squares + gradient**2
-            masses.append(gradient @ gradient)
-            losses.append(value.item())
+            losses.append(value)
         np.testing.assert_allclose(result.fim[seed], squares / 9, rtol=1e-4, atol=1e-12)
-        share = result.diagnostics["largest_probe_share"][1][seed]
-        assert share == pytest.approx(max(masses) / sum(masses), rel=1e-5)
-        effective = sum(masses) ** 2 / np.square(masses).sum()
-        assert result.diagnostics["effective_probes"][1][seed] == pytest.approx(effective, rel=1e-5)
         assert result.diagnostics["probe_loss"][1][seed] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_measuring_leaves_no_gradients_behind():
+def gradient_and_loss(module, x):
+    module.zero_grad()
+    value = loss(module(x), x)
+    value.backward()
+    gradient = torch.cat([p.grad.double().flatten() for p in module.parameters()])
+    return gradient.numpy(), value.item()
+
+
+def test_gradient_norms_say_how_many_probes_carry_the_mean():
+    state, (stream,), (module,) = module_state(build, np.array([0]), ROLES)
+    gradients = [gradient_and_loss(module, x)[0] for x in draw(stream, 9)]
+    masses = np.square(gradients).sum(axis=1)
+    diagnostics = fisher_with_gradient_norms(state, [module], loss, draw, 9).diagnostics
+    np.testing.assert_allclose(diagnostics["squared_gradient_norm"][1][0], masses, rtol=1e-5)
+    share = diagnostics["largest_probe_share"][1][0]
+    assert share == pytest.approx(masses.max() / masses.sum(), rel=1e-5)
+    effective = masses.sum() ** 2 / np.square(masses).sum()
+    assert diagnostics["effective_probes"][1][0] == pytest.approx(effective, rel=1e-5)
+
+
+@pytest.mark.parametrize("measure", [fisher_of_modules, fisher_with_gradient_norms])
+def test_measuring_leaves_no_gradients_behind(measure):
     state, _, modules = module_state(build, np.array([0]), ROLES)
-    fisher_of_modules(state, modules, loss, draw, 2)
+    measure(state, modules, loss, draw, 2)
     assert all(parameter.grad is None for parameter in modules[0].parameters())

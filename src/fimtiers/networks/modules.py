@@ -5,13 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from fimtiers import generators, records
 from fimtiers.records import State
 
 Build = Callable[[], nn.Module]
 """Constructs one module, drawing its initial parameters from torch's global generator."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Takes outputs and probes, each with the probe as its first axis; returns losses (probe,)."""
+
+Draw = Callable[[Generator, int], Tensor]
+"""Draws the next probes of a stream, shape (probe, ...)."""
 
 
 def module_state(

@@ -1,8 +1,8 @@
-"""The Fisher diagonal of any torch module, from the gradient of each probe's own loss.
+"""The Fisher diagonal of a torch module together with the norm of each probe's gradient.
 
-The gradients of a chunk of probes are computed together, in the precision of the module, then
-squared and added in double precision. The cost is near that of one batched backward pass as long
-as a probe carries several rows: tokens, time steps, or a batch.
+The norms say how many probes the mean rests on, and `fimtiers.networks.module_fisher`, which sums
+squares without forming gradients, does not know them. Here the gradients of a chunk of probes are
+formed, in the precision of the module, then squared and added in double precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,39 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from fimtiers import generators
+from fimtiers.networks.modules import Draw, Loss
 from fimtiers.records import FisherDiagonal, State
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes the output of the module for one probe and that probe; returns a scalar."""
-
-Draw = Callable[[Generator, int], Tensor]
-"""Draws the next probes of a stream, shape (probe, ...)."""
-
-ELEMENTS_PER_CHUNK = 2**23
-"""Probes are taken in chunks whose gradients hold this many numbers: 32 MiB in float32."""
+ELEMENTS_PER_CHUNK = 2**24
+"""Probes are taken in chunks whose gradients hold this many numbers: 64 MiB in float32."""
 
 
-def fisher_of_modules(
+def fisher_with_gradient_norms(
     state: State, modules: Sequence[nn.Module], loss: Loss, draw: Draw, probes: int
 ) -> FisherDiagonal:
-    """Average the squared gradients over the probes that follow in each seed's stream.
+    """Do as `fisher_of_modules`, with more diagnostics.
 
     Parameters
     ----------
-    state
-        With the streams.
-    modules
-        One per seed, with the parameters of `state` in its order.
-    loss
-        Loss of one probe.
-    draw
-        Draws the probes of one seed.
-    probes
-        Number of probes.
+    state, modules, loss, draw, probes
+        As in `fimtiers.networks.module_fisher.fisher_of_modules`; here the module and the loss
+        get one probe at a time, without the first axis.
 
     Returns
     -------
@@ -104,7 +92,7 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
     loss
         Loss of one probe.
     probes
-        Shape (probe, ...); the module gets one probe at a time, without the first axis.
+        Shape (probe, ...).
     """
     parameters = _parameters(module)
     squares = {

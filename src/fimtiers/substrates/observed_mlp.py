@@ -25,7 +25,7 @@ from torch.func import jacrev, vmap
 
 from fimtiers import generators
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.per_sample import fisher_of_modules, per_probe_gradients
+from fimtiers.networks.per_sample import fisher_with_gradient_norms, per_probe_gradients
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 
@@ -107,7 +107,9 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         return standard_normal([stream], probes, (settings["dim"],))[0].to(dtype)
 
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
-    result = fisher_of_modules(state, networks, _half_squared_error, draw, settings["probes"])
+    result = fisher_with_gradient_norms(
+        state, networks, _half_squared_error, draw, settings["probes"]
+    )
     eigenvalues, singular_values = [], []
     streams = generators.unpack_torch(state.fixed["generator"])
     for network, stream in zip(networks, streams, strict=True):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
+from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.per_sample import fisher_of_modules
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 

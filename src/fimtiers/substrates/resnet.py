@@ -30,7 +30,7 @@ from fimtiers import generators
 from fimtiers.networks.batch_norm import BatchNorm, calibrate
 from fimtiers.networks.exact_zeros import zero_role
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.per_sample import fisher_of_modules
+from fimtiers.networks.per_sample import fisher_with_gradient_norms
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 
@@ -198,7 +198,9 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         nn.utils.vector_to_parameters(torch.tensor(running), network.buffers())
         network.to(dtype).train(settings["statistics"] == "batch")
         networks.append(network)
-    result = fisher_of_modules(state, networks, _half_squared_error, draw, settings["probes"])
+    result = fisher_with_gradient_norms(
+        state, networks, _half_squared_error, draw, settings["probes"]
+    )
     return zero_role(result, "bias_before_norm") if settings["exact_zeros"] else result
 
 

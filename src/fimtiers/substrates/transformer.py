@@ -22,8 +22,8 @@ from torch import Generator, Tensor, nn
 
 from fimtiers.networks import transformer_block
 from fimtiers.networks.exact_zeros import zero_role
+from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.per_sample import fisher_of_modules
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.networks.transformer_block import PreNormBlock
 from fimtiers.records import FisherDiagonal, Settings, State
