@@ -52,8 +52,7 @@ class Dense:
 
     def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k."""
-        squares, exponent = scaler.squared(self.values)
-        return squares.sum(0), exponent
+        return scaler.summed(self.values)
 
     def gradients(self, start: int, stop: int) -> Tensor:
         """Return G_n of some samples."""

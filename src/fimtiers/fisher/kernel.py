@@ -6,6 +6,7 @@ right, several tokens (or samples) per step. Steps past the end repeat the last 
 zero, which spares special cases.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,6 +30,12 @@ SINGLE_THREAD_TOKENS = 32
 
 STRETCH = 256
 """Entries of the right side handled at a time; four sums of this length fit in the first cache."""
+
+PAIRS = "UniTuple(i8, 2)(f4[:,::1], f4[:,::1], i8, f4[:,::1], f4[::1])"
+TOKENS = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
+
+PEAK_SAMPLES = 32
+"""Samples whose largest value sets a scale, unless all are zero."""
 
 FAST = {"reassoc", "contract", "nsz"}
 """Sums may be reordered and fused; infinities and NaN keep their meaning."""
@@ -55,14 +62,32 @@ def suits_tokens(samples: int, tokens: int, left: int, right: int, *tensors: Ten
     )
 
 
-def pair_squares(left: Tensor, right: Tensor, left_scale: float, right_scale: float) -> Tensor:
-    """Return Σ_n (l_n · left_scale)² ⊗ (r_n · right_scale)², shape (L, R)."""
+def pair_squares(left: Tensor, right: Tensor, peak: int) -> tuple[Tensor, Tensor, int, int]:
+    """Return Σ_n l_n² ⊗ r_n² and Σ_n l_n², each side scaled exactly first.
+
+    Parameters
+    ----------
+    left, right
+        Shapes (sample, L) and (sample, R).
+    peak
+        The largest value of leading samples is scaled to nearly 2^`peak`.
+
+    Returns
+    -------
+    squares
+        Σ_n l_n² ⊗ r_n² / 4^(k + m), shape (L, R).
+    left_squares
+        Σ_n l_n² / 4^k, shape (L,).
+    k, m
+        Exponents of the scales of left and right.
+    """
     total = left.new_zeros(left.shape[1], right.shape[1])
-    _compiled(_add_pairs, "void(f4[:,:], f4[:,::1], f4, f4, f4[:,::1])")(
-        left.numpy(), right.contiguous().numpy(),
-        np.float32(left_scale), np.float32(right_scale), total.numpy(),
+    left_total = left.new_zeros(left.shape[1])
+    exponents = _compiled(_add_pairs, PAIRS)(
+        left.contiguous().numpy(), right.contiguous().numpy(), peak,
+        total.numpy(), left_total.numpy(),
     )  # fmt: skip
-    return total
+    return total, left_total, *exponents
 
 
 def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None = None) -> Tensor:
@@ -88,8 +113,7 @@ def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None
     if rows is None:
         rows = torch.arange(left.shape[1]).unsqueeze(0)
     total = left.new_zeros(left.shape[2], rows.shape[0], right.shape[2])
-    signature = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
-    _compiled(_add_tokens, signature)(
+    _compiled(_add_tokens, TOKENS)(
         left.numpy(), right.contiguous().numpy(), rows.contiguous().numpy(),
         np.float32(scale), total.numpy(),
     )  # fmt: skip
@@ -109,31 +133,54 @@ def _compiled(function: Callable[..., None], signature: str) -> Callable[..., No
 
 
 def _add_pairs(
-    left: NDArray[Any], right: NDArray[Any], left_scale: Any, right_scale: Any,
-    total: NDArray[Any],
-) -> None:  # fmt: skip
+    left: NDArray[Any], right: NDArray[Any], peak: int, total: NDArray[Any],
+    left_total: NDArray[Any],
+) -> tuple[int, int]:  # fmt: skip
     samples, length = right.shape
+    outputs = left.shape[1]
+    exponents = np.zeros(2, np.int64)
+    for side in range(2):
+        values = left if side == 0 else right
+        largest = np.float32(0)
+        for n in range(samples):
+            if n < PEAK_SAMPLES or largest == 0:
+                for i in range(values.shape[1]):
+                    largest = max(largest, abs(values[n, i]))
+        if 0 < largest < np.inf:
+            exponents[side] = math.frexp(largest)[1] - peak
+    left_scale = np.float32(math.ldexp(1.0, -exponents[0]))
+    right_scale = np.float32(math.ldexp(1.0, -exponents[1]))
     r = np.empty((8, length), np.float32)
     r0, r1, r2, r3, r4, r5, r6, r7 = r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]
-    l = np.empty(8, np.float32)  # noqa: E741  the left side
     for start in range(0, samples, 8):
+        stop = min(start + 8, samples)
+        n1, n2, n3 = min(start + 1, stop - 1), min(start + 2, stop - 1), min(start + 3, stop - 1)
+        n4, n5, n6 = min(start + 4, stop - 1), min(start + 5, stop - 1), min(start + 6, stop - 1)
+        n7 = stop - 1
         for k in range(8):
-            n = min(start + k, samples - 1)
-            weight = right_scale if start + k < samples else np.float32(0)
+            # Past the end there is nothing on the right; what the left repeats does not matter.
+            weight = right_scale if start + k < stop else np.float32(0)
             for i in range(length):
-                x = right[n, i] * weight
+                x = right[min(start + k, n7), i] * weight
                 r[k, i] = x * x
-        for o in range(left.shape[1]):
-            for k in range(8):
-                x = left[min(start + k, samples - 1), o] * left_scale
-                l[k] = x * x
-            l0, l1, l2, l3, l4, l5, l6, l7 = l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]
+        for o in range(outputs):
+            l0, l1 = left[start, o] * left_scale, left[n1, o] * left_scale
+            l2, l3 = left[n2, o] * left_scale, left[n3, o] * left_scale
+            l4, l5 = left[n4, o] * left_scale, left[n5, o] * left_scale
+            l6, l7 = left[n6, o] * left_scale, left[n7, o] * left_scale
+            l0, l1, l2, l3 = l0 * l0, l1 * l1, l2 * l2, l3 * l3
+            l4, l5, l6, l7 = l4 * l4, l5 * l5, l6 * l6, l7 * l7
             f = total[o]
             for i in range(length):
                 f[i] += (
                     l0 * r0[i] + l1 * r1[i] + l2 * r2[i] + l3 * r3[i]
                     + l4 * r4[i] + l5 * r5[i] + l6 * r6[i] + l7 * r7[i]
                 )  # fmt: skip
+    for n in range(samples):
+        for o in range(outputs):
+            x = left[n, o] * left_scale
+            left_total[o] += x * x
+    return exponents[0], exponents[1]
 
 
 def _add_tokens(

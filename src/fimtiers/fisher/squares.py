@@ -26,9 +26,6 @@ PEAK_EXPONENT = 16
 """Values are scaled to a peak near 2^16. Squares of float32 then reach 79 binary orders of values
 below the peak before they underflow, and products of squares 64 above it before they overflow."""
 
-PEAK_SAMPLES = 32
-"""Samples whose largest value sets the scale."""
-
 
 class Scaler:
     """Scales tensors exactly, by powers of two, so that no square of note under- or overflows.
@@ -39,6 +36,7 @@ class Scaler:
 
     def __init__(self) -> None:
         self._squared: dict[tuple[int, int], tuple[Tensor, Tensor, int]] = {}
+        self._sums: dict[tuple[int, int], tuple[Tensor, Tensor, int]] = {}
 
     def exponent(self, values: Tensor) -> int:
         """Return k that brings the peak of `values` / 2^k near 2^`PEAK_EXPONENT`."""
@@ -62,13 +60,26 @@ class Scaler:
         _, squares, exponent = self._squared[key]
         return squares.view(values.shape), exponent
 
+    def remember_sum(self, values: Tensor, squares: Tensor, exponent: int) -> None:
+        """Note that Σ_n `values`_n² is `squares` · 4^`exponent`."""
+        if values.is_contiguous():
+            self._sums[values.data_ptr(), values.numel()] = values, squares, exponent
+
+    def summed(self, values: Tensor) -> tuple[Tensor, int]:
+        """Return Σ_n `values`_n² / 4^k over the first axis, and k."""
+        known = self._sums.get((values.data_ptr(), values.numel()))
+        if known is not None and values.is_contiguous():
+            return known[1].view(values.shape[1:]), known[2]
+        squares, exponent = self.squared(values)
+        return squares.sum(0), exponent
+
 
 def peak_exponent(values: Tensor) -> int:
     """Return e with 2^(e − 1) <= max |values| < 2^e, `PEAK_EXPONENT` if all are zero.
 
     A few leading samples stand for all, unless they are all zero: the scale leaves room.
     """
-    for some in (values[:PEAK_SAMPLES], values):
+    for some in (values[:kernel.PEAK_SAMPLES], values):
         if some.numel() and 0 < (peak := float(some.abs().amax())) < math.inf:
             return math.frexp(peak)[1]
     return PEAK_EXPONENT
@@ -185,8 +196,8 @@ def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[
         return squares, left_exponent + right_exponent
     left, right = left[:, 0], right[:, 0]
     if kernel.suits_pairs(left, right):
-        exponents = scaler.exponent(left), scaler.exponent(right)
-        squares = kernel.pair_squares(left, right, *(2.0**-k for k in exponents))
+        squares, left_squares, *exponents = kernel.pair_squares(left, right, PEAK_EXPONENT)
+        scaler.remember_sum(left, left_squares, exponents[0])
         return squares.unsqueeze(0), sum(exponents)
     left, left_exponent = scaler.squared(left)
     right, right_exponent = scaler.squared(right)

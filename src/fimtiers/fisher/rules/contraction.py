@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fimtiers.fisher.forms import Outer
-from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.layout import Block, Layout
 from fimtiers.fisher.rules.elementwise import unbroadcast
 from fimtiers.fisher.rules.protocol import Interceptor, Operation
 from fimtiers.fisher.tape import MixedSamplesError
@@ -99,15 +99,31 @@ def _matrix(
     )
 
 
+@dataclass(frozen=True)
+class LinearWeight:
+    """Gradient of the weight of a linear layer: the contraction ``…I,OI->…O``, with a short cut."""
+
+    def __call__(
+        self, gradient: Tensor, saved: tuple[Tensor, ...], layout: Layout, samples: int
+    ) -> Outer:
+        """Return the per-sample sums of outer products."""
+        (data,) = saved
+        sizes = gradient.shape[-1], data.shape[-1]
+        if isinstance(layout, Block) and layout.axis == 0 and layout.slow:
+            left = gradient.reshape(samples, -1, 1, sizes[0])
+            return Outer(left, data.reshape(samples, -1, 1, sizes[1]), sizes, (0, 1))
+        tokens = ascii_lowercase[: data.ndim - 1]
+        return Contraction(tokens + "O", tokens + "I", "OI")(gradient, saved, layout, samples)
+
+
 def linear(tape: Interceptor, func: Operation, data: Any, weight: Any, bias: Any = None) -> Any:
     """Run ``x Wᵀ + b``."""
     if isinstance(data, Tracked):
         return NotImplemented
     result = func(data, value(weight), value(bias))
-    tokens = ascii_lowercase[: data.ndim - 1]
     uses: list[Any] = []
     if isinstance(weight, Tracked):
-        uses.append((weight, Contraction(tokens + "O", tokens + "I", "OI")))
+        uses.append((weight, LinearWeight()))
     if isinstance(bias, Tracked):
         uses.append((bias, unbroadcast(bias.value.shape)))
     return tape.watch(result, uses, (data,) if isinstance(weight, Tracked) else ())
