@@ -5,8 +5,10 @@ each parameter belongs to, the settings, how F was estimated, and the versions t
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
 
 CONVENTIONS = "CF-1.11"
 COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
-"""Lossless, with a checksum of each chunk, so that a damaged file is noticed when it is read."""
+"""Lossless, with a checksum of each chunk that any netCDF reader checks."""
+CHECKSUM = "content_blake2b"
+"""Root attribute: a hash of names, values and attributes, which the chunks' checksums leave out."""
 TENSOR_TABLE = ("tensor_name", "layer", "role", "shape")
 
 
@@ -29,20 +33,36 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Whatever happens before the rename, `path` does not exist half-written. Leftovers of killed
     processes with the same target are removed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the message names it and the space left on its disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.partial{path.suffix}"):
-        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{path.name}.*.partial{path.suffix}"):
+            leftover.unlink(missing_ok=True)
         yield temporary
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"cannot write {path}: {error}{_space_left(path.parent)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
+
+
+def _space_left(folder: Path) -> str:
+    if not folder.is_dir():
+        return ""
+    return f"; {shutil.disk_usage(folder).free / 1e6:.1f} MB left on its disk"
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
-    """Write `tree` to a netCDF-4 file in one step, numbers compressed and with checksums."""
+    """Write `tree` to a netCDF-4 file in one step, numbers compressed, all of it with checksums."""
+    tree = tree.copy()
+    tree.attrs[CHECKSUM] = _checksum(tree)
     encoding = {
         node.path: {
             name: dict(COMPRESSION)
@@ -64,10 +84,41 @@ def read_tree(path: Path) -> xr.DataTree:
         If the file is missing, truncated or damaged; the message names it.
     """
     try:
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            return tree.load()
-    except (OSError, RuntimeError, ValueError) as error:
+        with xr.open_datatree(path, engine="netcdf4") as file:
+            tree = file.load()
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise OSError(f"cannot read {path}: {error}; delete it and run again") from error
+    expected = tree.attrs.pop(CHECKSUM, "missing")
+    if expected != _checksum(tree):
+        raise OSError(
+            f"{path} is damaged: its content does not have the checksum that is written in it, "
+            f"{expected}; delete it and run again"
+        )
+    return tree
+
+
+def _checksum(tree: xr.DataTree) -> str:
+    """Hash of all names, dimensions, values and attributes, however they are stored."""
+    digest = hashlib.blake2b(digest_size=16)
+    for node in sorted(tree.subtree, key=lambda node: node.path):
+        dataset = node.to_dataset(inherit=False)
+        digest.update(repr((node.path, _plain_attributes(dataset.attrs))).encode())
+        for name in sorted(map(str, dataset.variables)):
+            variable = dataset.variables[name]
+            text = variable.dtype.kind in "OUST"
+            kind = "text" if text else variable.dtype.str
+            description = (name, variable.dims, variable.shape, kind)
+            digest.update(repr((*description, _plain_attributes(variable.attrs))).encode())
+            values = variable.values
+            digest.update(
+                repr(values.tolist()).encode() if text else np.ascontiguousarray(values).data
+            )
+    return digest.hexdigest()
+
+
+def _plain_attributes(attributes: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    """Attributes in one order and as Python values: a file gives numbers back as NumPy's."""
+    return sorted((str(key), np.asarray(value).tolist()) for key, value in attributes.items())
 
 
 def write_states(

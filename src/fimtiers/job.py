@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import sys
 import time
 import traceback
@@ -47,7 +48,7 @@ def run_job(
         main(args)
         _check_modules(code_closure(Path(script), *modules(args)))
     except Exception as error:
-        logger.error("".join(traceback.format_exception(error)))
+        logger.info("".join(traceback.format_exception(error)))
         logger.error("%s failed: %s: %s", Path(script).stem, type(error).__name__, error)
         _remove(args)
         sys.exit(1)
@@ -68,13 +69,28 @@ def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
 
 
 def _start_log(path: Path | None) -> None:
+    """Write everything to the log; show failures, and the progress of long loops, on the terminal.
+
+    Progress is shown on a real terminal only, so that it does not fill files and SLURM's logs.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
-    handlers[0].setLevel(logging.ERROR)
+    watched = sys.stderr.isatty()
+    handlers[0].addFilter(
+        lambda record: record.levelno >= logging.ERROR or (watched and hasattr(record, "bar"))
+    )
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
-    logger.info("process %d: %s", os.getpid(), " ".join(Path(arg).name for arg in sys.argv[:1]))
+    if path:
+        name = "/".join(path.with_suffix("").parts[-2:])
+        handlers[0].setFormatter(logging.Formatter(f"%(asctime)s {name}: %(message)s"))
+    logger.info("process %d on %s%s", os.getpid(), platform.node(), _slurm_job())
+
+
+def _slurm_job() -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    return f", SLURM job {job} on {os.environ.get('SLURMD_NODENAME')}" if job else ""
 
 
 def _check_modules(closure: dict[str, str]) -> None:

@@ -1,0 +1,102 @@
+"""A copy of this repository in which real Snakemake runs a study of seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MINI_STUDY = Path(__file__).with_name("mini_study.yaml")
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the repository, at `root`."""
+
+    root: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own; its output goes to `terminal`."""
+        with self.terminal.open("w") as terminal:
+            return subprocess.Popen(
+                [str(SNAKEMAKE), *arguments],
+                cwd=self.root,
+                env={**os.environ, **ONE_THREAD},
+                stdout=terminal,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 300) -> tuple[int, str]:
+        """Wait for a started Snakemake; return its exit status and all that it printed."""
+        status = process.wait(timeout)
+        return status, self.terminal.read_text()
+
+    def snakemake(self, *arguments: str, timeout: float = 300) -> str:
+        """Run Snakemake, which must succeed; return all that it printed."""
+        status, output = self.finish(self.start(*arguments), timeout)
+        assert status == 0, output
+        return output
+
+    def failing_snakemake(self, *arguments: str, timeout: float = 300) -> str:
+        """Run Snakemake, which must fail; return all that it printed."""
+        status, output = self.finish(self.start(*arguments), timeout)
+        assert status != 0, output
+        return output
+
+    @property
+    def terminal(self) -> Path:
+        """Where the output of the last Snakemake is."""
+        return self.root / "terminal.txt"
+
+    def results(self) -> dict[str, bytes]:
+        """Bytes of every results file, hidden ones too, by its path."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for path in sorted(self.root.glob("results/**/*"))
+            if path.is_file() and path.name != ".snakemake_timestamp"
+        }
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace the only occurrence of `old` in a file."""
+        text = (self.root / path).read_text()
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {path}"
+        (self.root / path).write_text(text.replace(old, new))
+
+
+def check_out(root: Path, study: Path = MINI_STUDY) -> Checkout:
+    """Copy the tracked and the new files of the repository to `root`, with `study` as default."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source, target = ROOT / name, root / name
+        if source.is_symlink() or source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    shutil.copy2(study, root / "config/config.yaml")
+    return Checkout(root)
+
+
+@contextmanager
+def tmpfs(mountpoint: Path, size: str) -> Iterator[Path]:
+    """Mount an empty memory file system of `size` at `mountpoint`; only root can."""
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mountpoint)], check=True
+    )
+    try:
+        yield mountpoint
+    finally:
+        subprocess.run(["umount", "--lazy", str(mountpoint)], check=True)
