@@ -71,10 +71,10 @@ def format_number(value: float, digits: int = 3) -> str:
         return "∞"
     if value == 0:
         return "0"
-    exponent = int(np.floor(np.log10(value)))
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    exponent = int(power)
     if value >= PLAIN_BELOW or exponent < -digits:
-        mantissa, power = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa} × {power_of_ten(int(power))}"
+        return f"{mantissa} × {power_of_ten(exponent)}"
     return f"{value:.{max(digits - 1 - exponent, 0)}f}"
 
 
