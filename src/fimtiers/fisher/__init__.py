@@ -5,6 +5,7 @@ this folder knows of tiers, substrates or files other than its own shards.
 """
 
 from fimtiers.fisher.diagonal import diagonal
+from fimtiers.fisher.ensemble import diagonal_ensemble
 from fimtiers.fisher.likelihoods import Categorical, Gaussian, Likelihood
 from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
 from fimtiers.fisher.result import Diagonal
@@ -18,6 +19,7 @@ __all__ = [
     "SampleCouplingError",
     "WrongRouteError",
     "diagonal",
+    "diagonal_ensemble",
     "load",
     "save",
 ]

@@ -100,7 +100,7 @@ def diagonal(
     refuse_coupled_modules(model)
     objective = Objective(per_sample_loss, kind, unit, draws, seed)
     named = dict(model.named_parameters())
-    names = _chosen(named, parameters)
+    names = chosen(named, parameters)
     sums = Sums(
         {name: named[name].shape for name in names},
         accumulate,
@@ -109,7 +109,7 @@ def diagonal(
     )
     routes, engine = calibrate(model, objective, names, first_samples(data, SAMPLES), sums, check)
     while True:
-        size = micro_batch or _affordable(engine, memory)
+        size = micro_batch or affordable(engine, memory)
         try:
             n = _add_all(engine, routes, data, size)
             break
@@ -130,7 +130,8 @@ def diagonal(
     )
 
 
-def _chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:
+def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:
+    """Return the names of the parameters to compute, or raise if one cannot be."""
     if parameters is None:
         names = [name for name, p in named.items() if p.requires_grad]
     else:
@@ -146,7 +147,7 @@ def _chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) ->
     return names
 
 
-def _affordable(engine: Engine, memory: int) -> int:
+def affordable(engine: Engine, memory: int) -> int:
     """Return a number of samples whose outputs fit in `memory` bytes."""
     entries = sum(site.shape.numel() for site in engine.sites) / max(1, engine.samples)
     size = torch.finfo(engine.dtype(engine.names[0])).bits // 8

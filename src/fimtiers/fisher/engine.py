@@ -87,7 +87,7 @@ class Engine:
         return self.interception.stand_ins[name].dtype
 
     def _collect(self, losses: Tensor) -> None:
-        if not self._recall_layouts():
+        if not self.recall_layouts(self.sites, self.samples):
             self._find_layouts(losses)
         collector = SquareCollector(self.sums, self.sites, self.interception.stand_ins)
 
@@ -159,12 +159,12 @@ class Engine:
             shape = _per_sample(site.shape, site.layout, self.samples)
             self.layouts.append((site.key, shape, site.layout))
 
-    def _recall_layouts(self) -> bool:
-        """Fill in known layouts; return False if this pass differs from the one remembered."""
-        if self.layouts is None or len(self.layouts) != len(self.sites):
+    def recall_layouts(self, sites: Sequence[Site], samples: int) -> bool:
+        """Fill in known layouts; return False if these sites differ from those remembered."""
+        if self.layouts is None or len(self.layouts) != len(sites):
             return False
-        for site, (key, shape, layout) in zip(self.sites, self.layouts, strict=True):
-            if site.key != key or _per_sample(site.shape, layout, self.samples) != shape:
+        for site, (key, shape, layout) in zip(sites, self.layouts, strict=True):
+            if site.key != key or _per_sample(site.shape, layout, samples) != shape:
                 return False
             site.layout = layout
         return True

@@ -64,7 +64,7 @@ class Interception(TorchFunctionMode):
 
     def __init__(self, parameters: Mapping[str, Tensor], plan: Plan, sums: Sums) -> None:
         super().__init__()
-        self.plan = plan
+        self.plan, self.sums = plan, sums
         first = next(iter(parameters.values()))
         self.root = torch.zeros((), device=first.device, requires_grad=True)
         self.stand_ins = {n: p.detach().requires_grad_() for n, p in parameters.items()}

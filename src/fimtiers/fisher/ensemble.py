@@ -1,0 +1,247 @@
+"""Fisher diagonals of several networks of one architecture, in one stacked pass.
+
+Parameters are stacked and the model is run under `torch.func.vmap` over networks, so that every
+operation of all networks is one operation. Where parameters meet data the stacked gradients come
+back as they do for one network, and are squared network by network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from fimtiers.fisher.batches import Data, Inputs, call, first_samples, length, micro_batches
+from fimtiers.fisher.calibration import SAMPLES, calibrate
+from fimtiers.fisher.diagonal import MEMORY, affordable, chosen, diagonal
+from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.interception import Interception, count_operations
+from fimtiers.fisher.likelihoods import Likelihood
+from fimtiers.fisher.objective import Objective, PerSampleLoss
+from fimtiers.fisher.refusals import refuse_coupled_modules
+from fimtiers.fisher.result import Diagonal
+from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.tape import FormBuilder, Site, SquareCollector, Watch
+from fimtiers.fisher.tracked import Tracked
+
+
+def diagonal_ensemble(
+    models: Sequence[nn.Module],
+    per_sample_loss: PerSampleLoss | Likelihood,
+    data: Data,
+    *,
+    unit: str = "sequence",
+    parameters: Sequence[str] | None = None,
+    micro_batch: int | None = None,
+    memory: int = MEMORY,
+    check: bool = True,
+) -> list[Diagonal]:
+    """Return the Fisher diagonals of networks of one architecture on the same data.
+
+    The labels are those of the data. Architectures that cannot be stacked (tokens routed to
+    experts, parameters without a rule) are computed one network after the other.
+
+    Parameters
+    ----------
+    models
+        Modules that differ in the values of their parameters and buffers alone.
+    per_sample_loss, data, unit, parameters, micro_batch, memory, check
+        As of `fimtiers.fisher.diagonal`; the check is made on the first network.
+
+    Returns
+    -------
+    list of Diagonal
+        One per network, in order.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, or their parameters differ in name or shape.
+    SampleCouplingError, WrongRouteError
+        As `fimtiers.fisher.diagonal`.
+    """
+    _refuse_differing(models)
+    for model in models:
+        refuse_coupled_modules(model)
+    first = models[0]
+    objective = Objective(per_sample_loss, "empirical", unit)
+    named = dict(first.named_parameters())
+    names = chosen(named, parameters)
+    shapes = {name: named[name].shape for name in names}
+    scratch = Sums(shapes, device=named[names[0]].device)
+    routes, engine = calibrate(first, objective, names, first_samples(data, SAMPLES), scratch, check)
+    if routes.plan.without_rule or not _stackable(engine):
+        return [
+            diagonal(
+                model, per_sample_loss, data, unit=unit, parameters=names,
+                micro_batch=micro_batch, memory=memory, check=check,
+            )
+            for model in models
+        ]  # fmt: skip
+    stack = Stack(models, engine)
+    size = micro_batch or max(1, affordable(engine, memory) // len(models))
+    n = sum(stack.add(batch) for batch in micro_batches(data, size))
+    masks = engine.symmetry.masks() if engine.symmetry is not None else {}
+    found = {name: count_operations(engine.sites, name) or "unused" for name in names}
+    return [Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums]
+
+
+class Stack:
+    """Networks of one architecture, stacked.
+
+    Parameters
+    ----------
+    models
+        The networks.
+    engine
+        Calibrated on the first of them.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], engine: Engine) -> None:
+        self.engine = engine
+        self.parameters, self.buffers = stack_module_state(list(models))  # type: ignore[arg-type]
+        self.parameters = {name: p.detach() for name, p in self.parameters.items()}
+        named = [dict(model.named_parameters()) for model in models]
+        shapes = {name: named[0][name].shape for name in engine.names}
+        self.sums = [Sums(shapes, device=engine.sums.device) for _ in models]
+        self.own = [
+            Interception({name: n[name] for name in engine.names}, engine.plan, sums)
+            for n, sums in zip(named, self.sums, strict=True)
+        ]
+        self.interception = StackedInterception(
+            {name: named[0][name] for name in engine.names}, engine.plan, engine.sums
+        )
+
+    def add(self, batch: tuple[Inputs, Any]) -> int:
+        """Add the squared per-sample gradients of a batch; return the number of samples."""
+        inputs, targets = batch
+        samples, weight = length(inputs), 0
+
+        def losses(parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> Tensor:
+            nonlocal weight
+            self.interception.recognise(parameters)
+            model = _Functional(self.engine.model, {**parameters, **buffers})
+            outputs = call(model, inputs)  # type: ignore[arg-type]
+            values, weight = self.engine.objective.losses(outputs, targets)
+            return values
+
+        with self.interception.recording(samples):
+            stacked = vmap(losses, randomness="error")(self.parameters, self.buffers)
+            sites = self.interception.sites
+            if not self.engine.recall_layouts(sites, samples):
+                raise RuntimeError(
+                    "the stacked networks ran other operations than the first one alone; "
+                    "use fimtiers.fisher.diagonal for each"
+                )
+            own_sites = [[self._of_network(site, s) for site in sites] for s in range(len(self.own))]
+            collectors = [
+                SquareCollector(own.sums, of_network, own.stand_ins)
+                for own, of_network in zip(self.own, own_sites, strict=True)
+            ]
+            order = {site: number for number, site in enumerate(sites)}
+
+            def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+                for s, collector in enumerate(collectors):
+                    own = own_sites[s][order[site]]
+                    collector.receive(own, gradient[s], tuple(x[s] for x in saved))
+
+            passes = stacked.unbind(2)
+            for number, loss in enumerate(passes):
+                self.interception.backward(loss.sum(), receive, retain=number + 1 < len(passes))
+                for collector in collectors:
+                    collector.finish()
+        return samples * weight
+
+    def _of_network(self, site: Site, number: int) -> Site:
+        """Return a site with the tracked tensors of one network."""
+        own = {tracked.label: tracked for tracked in self.own[number].parameters.values()}
+        uses = [(own[tracked.label], build) for tracked, build in site.uses]
+        return Site(site.key, site.shape, uses, site.samples, site.receiver, site.layout)
+
+
+class StackedInterception(Interception):
+    """Watches a model under vmap over networks."""
+
+    def recognise(self, parameters: Mapping[str, Tensor]) -> None:
+        """Track the parameters that vmap handed out."""
+        own = {tracked.label: tracked for tracked in self.parameters.values()}
+        self.known = {
+            id(p): Tracked(p, p, own[name].graph, (name,), name, own[name].sums)
+            for name, p in parameters.items()
+            if name in own
+        }
+
+    def watch(
+        self,
+        output: Tensor,
+        uses: Sequence[tuple[Tracked, FormBuilder]],
+        saved: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """Return `output`, and have the stacked gradient delivered to a new site."""
+        site = Site(self.key, output.shape, uses, self.samples, self._deliver)
+        self.sites.append(site)
+        return StackedWatch.apply(output, self.root, site, *(x.detach() for x in saved))
+
+
+class StackedWatch(torch.autograd.Function):
+    """A `Watch` under vmap, which sees all networks at once."""
+
+    @staticmethod
+    def forward(output: Tensor, root: Tensor, site: Site, *saved: Tensor) -> Tensor:
+        """Return `output`."""
+        return output.view_as(output)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep nothing: under vmap this class only passes on to `Watch`."""
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, output: Tensor, root: Tensor, site: Site, *saved: Tensor
+    ) -> tuple[Tensor, int]:
+        """Watch the stacked output."""
+        saved_dims = in_dims[3:]
+        stacked = [
+            x.unsqueeze(0).expand(info.batch_size, *x.shape) if dim is None else _front(x, dim)
+            for x, dim in zip(saved, saved_dims, strict=True)
+        ]
+        if in_dims[0] is None:
+            output = output.unsqueeze(0).expand(info.batch_size, *output.shape)
+            return Watch.apply(output, root, site, *stacked), 0
+        return Watch.apply(_front(output, in_dims[0]), root, site, *stacked), 0
+
+
+class _Functional:
+    """A model called with other parameters and buffers."""
+
+    def __init__(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+        self.model, self.state = model, dict(state)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return functional_call(self.model, self.state, args, kwargs, tie_weights=True)
+
+
+def _front(tensor: Tensor, axis: int) -> Tensor:
+    return tensor if axis == 0 else tensor.movedim(axis, 0)
+
+
+def _stackable(engine: Engine) -> bool:
+    """Return whether parameters meet data as they are, samples in fixed places."""
+    direct = all(
+        tracked.label in engine.names for site in engine.sites for tracked, _ in site.uses
+    )
+    return direct and engine.layouts is not None
+
+
+def _refuse_differing(models: Sequence[nn.Module]) -> None:
+    if not models:
+        raise ValueError("no model given; expected at least one")
+    shapes = [{name: tuple(p.shape) for name, p in m.named_parameters()} for m in models]
+    for number, other in enumerate(shapes):
+        if other != shapes[0]:
+            differing = sorted(
+                name for name in shapes[0].keys() | other.keys()
+                if shapes[0].get(name) != other.get(name)
+            )  # fmt: skip
+            raise ValueError(f"model {number} differs from model 0 in {differing}")
