@@ -4,10 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+empty :=
+space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke test check format docs clean
+.PHONY: study smoke test check format docs clean unlock
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -16,8 +18,14 @@ study: .venv/installed
 smoke: .venv/installed
 	@$(SNAKEMAKE) $(SMOKE)
 
+# Tests that need a program or a right which this machine lacks are left out, and said to be.
+ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
+          $(if $(shell command -v chromedriver),,browser) \
+          $(if $(filter 0,$(shell id -u)),,root slurm)
+
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@$(foreach mark,$(sort $(ABSENT)),echo 'without the tests marked $(mark), see pyproject.toml';)
+	@$(BIN)/python -m pytest $(if $(strip $(ABSENT)),-m 'not ($(subst $(space), or ,$(strip $(sort $(ABSENT)))))')
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -43,6 +51,10 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 	  || { echo 'no venv module: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@touch $@
+
+# After a run was killed by force: allow runs again. Make sure first that none is alive.
+unlock: .venv/installed
+	@$(BIN)/snakemake --unlock
 
 clean:
 	rm -rf results reports logs

@@ -78,6 +78,16 @@ def runtime(wildcards, attempt):
     return system_of(wildcards).runtime * attempt
 
 
+def small_memory(wildcards, attempt):
+    """MB for a job that reads tables and draws or tests: its packages, and Snakemake beside it."""
+    return 700 * attempt
+
+
+def small_runtime(wildcards, attempt):
+    """Minutes for a job of seconds."""
+    return 5 * attempt
+
+
 def members(panel):
     """Name and claimed group of each system of a panel, in its order."""
     return [(name, STUDY.systems[name].group) for name in STUDY.panel[panel]]

@@ -56,8 +56,8 @@ rule plot_dichotomy:
     conda:
         "../envs/plotting.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=panel_settings("threshold", published_as=published_names),
         code=code_of("plot_dichotomy.py"),
@@ -86,8 +86,8 @@ rule plot_log_fisher:
     conda:
         "../envs/plotting.yaml"
     resources:
-        mem_mb=900,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=panel_settings(groups=lambda panel: dict(members(panel))),
         code=code_of("plot_log_fisher.py"),
@@ -116,8 +116,8 @@ rule plot_thresholds:
     conda:
         "../envs/plotting.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=panel_settings("threshold"),
         code=code_of("plot_thresholds.py"),
@@ -144,8 +144,8 @@ rule plot_invariants:
     conda:
         "../envs/plotting.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=panel_settings(),
         code=code_of("plot_invariants.py"),
@@ -175,8 +175,8 @@ rule plot_margin:
     conda:
         "../envs/plotting.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=json.dumps(
             {

@@ -29,8 +29,8 @@ rule tabulate_panel:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=json.dumps(
             {

@@ -65,7 +65,7 @@ rule gather_states:
         "../envs/statistics.yaml"
     resources:
         mem_mb=memory,
-        runtime=5,
+        runtime=small_runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=code_of("gather_states.py"),

@@ -20,8 +20,8 @@ rule collect_observations:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=lambda wildcards: json.dumps(
             {"value": wildcards.panel, "members": members(wildcards.panel)}
@@ -43,8 +43,8 @@ rule estimate_intervals:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("seed", "confidence", "resamples", "threshold"),
         code=code_of("estimate_intervals.py"),
@@ -64,8 +64,8 @@ rule test_dichotomy:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("seed", "confidence", "cluster_resamples"),
         code=code_of("test_dichotomy.py"),
@@ -87,8 +87,8 @@ rule sweep_thresholds:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("thresholds"),
         code=code_of("sweep_thresholds.py"),
@@ -109,8 +109,8 @@ rule repeat_published_resampling:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("seed", "thresholds", "cluster_resamples"),
         code=code_of("repeat_published_resampling.py"),
@@ -133,8 +133,8 @@ rule measure_margin:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=lambda wildcards: json.dumps(
             {
@@ -164,8 +164,8 @@ rule extrapolate_probes:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("confidence"),
         code=code_of("extrapolate_probes.py"),
@@ -186,8 +186,8 @@ rule describe_without_tiers:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         code=code_of("describe_without_tiers.py"),
     shell:
@@ -205,8 +205,8 @@ rule classify_held_out:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         code=code_of("classify_held_out.py"),
     shell:
@@ -227,8 +227,8 @@ rule test_uniqueness:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         code=code_of("test_uniqueness.py"),
     shell:
@@ -249,8 +249,8 @@ rule cut_partitions:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=json.dumps(
             {
@@ -278,8 +278,8 @@ rule bootstrap_exponents:
     conda:
         "../envs/statistics.yaml"
     resources:
-        mem_mb=700,
-        runtime=5,
+        mem_mb=small_memory,
+        runtime=small_runtime,
     params:
         settings=statistics_settings("seed", "confidence", "resamples"),
         code=code_of("bootstrap_exponents.py"),

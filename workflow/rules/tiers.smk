@@ -18,7 +18,7 @@ rule aggregate_tiers:
         "../envs/statistics.yaml"
     resources:
         mem_mb=memory,
-        runtime=5,
+        runtime=small_runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job(
             ratio_rule=system_of(wildcards).ratio_rule
