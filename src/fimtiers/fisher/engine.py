@@ -1,6 +1,6 @@
 """Runs batches through a model under interception and sums squared per-sample gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -111,7 +111,7 @@ class Engine:
             for site in self.sites:
                 site.layout = Whole()
             return
-        self._reroute_leaks(total.sum())
+        self._reroute_leaks(total)
         arrivals: dict[Site, list[Tensor]] = {site: [] for site in self.sites}
 
         def store(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
@@ -139,14 +139,12 @@ class Engine:
 
     def _reroute_leaks(self, loss: Tensor) -> None:
         """Leave to the fallback what reaches the loss past all sites: compiled or custom code."""
-        stand_ins = self.interception.stand_ins
-        reached = [*self.parameters, *stand_ins.values()]
-        self.interception.receiver = _ignore
-        gradients = torch.autograd.grad(loss, reached, retain_graph=True, allow_unused=True)
-        for name, gradient in zip([*self.names, *stand_ins], gradients, strict=True):
-            if gradient is not None:
-                self.plan.without_rule[name] = "used where operations cannot be seen"
-        if any(gradient is not None for gradient in gradients):
+        names = {id(p): name for name, p in zip(self.names, self.parameters, strict=True)}
+        names |= {id(p): name for name, p in self.interception.stand_ins.items()}
+        leaked = {names[id(leaf)] for leaf in _leaves_of_graph(loss) if id(leaf) in names}
+        for name in leaked:
+            self.plan.without_rule[name] = "used where operations cannot be seen"
+        if leaked:
             raise RoutesChangedError
 
     def _remember_layouts(self) -> None:
@@ -170,8 +168,17 @@ class Engine:
         return True
 
 
-def _ignore(*_: Any) -> None:
-    """Take no notice of a gradient."""
+def _leaves_of_graph(loss: Tensor) -> Iterator[Tensor]:
+    """Yield the leaves that a backward pass from `loss` would reach."""
+    pending, seen = [loss.grad_fn], {None}
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        pending.extend(following for following, _ in node.next_functions)
 
 
 def _per_sample(shape: torch.Size, layout: Block, samples: int) -> tuple[int, ...]:

@@ -100,8 +100,12 @@ class Interception(TorchFunctionMode):
         """
         self.receiver, self.recomputing = receiver, True
         if loss.requires_grad:
-            # Not `torch.autograd.grad`, which would suspend the interception of recomputation.
-            torch.autograd.backward(loss, retain_graph=retain, inputs=[self.root])
+            # torch.autograd.grad and backward would suspend this mode, and with it the
+            # interception of what activation checkpointing recomputes.
+            torch.autograd.Variable._execution_engine.run_backward(
+                (loss,), (torch.ones_like(loss),), retain, False, (self.root,),
+                allow_unreachable=True, accumulate_grad=False,
+            )  # fmt: skip
 
     def _deliver(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
         if self.receiver is None:
