@@ -15,6 +15,8 @@ from typing import Any
 
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
+DEEPEST = 20
+LARGEST = 2**63
 
 
 class StudyError(ValueError):
@@ -100,7 +102,9 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     StudyError
         Naming the entry, its value and what is allowed.
     """
+    _check_plain(config, ("config",))
     check(config, schema, "config")
+    config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
     systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
     for name, system in systems.items():
         if system.corrects is not None and system.corrects not in systems:
@@ -128,12 +132,12 @@ def substrate_settings(substrate: str) -> dict[str, dict[str, Any]]:
     StudyError
         If there is no such substrate, or its ``SETTINGS`` is not a literal.
     """
-    path = SUBSTRATES / f"{substrate}.py"
-    if not path.is_file():
+    if substrate not in substrate_names():
         raise StudyError(
             f"substrate {substrate!r} does not exist{_suggestion(substrate, substrate_names())}; "
             f"allowed: {', '.join(substrate_names())}"
         )
+    path = SUBSTRATES / f"{substrate}.py"
     for node in ast.parse(path.read_bytes(), filename=str(path)).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == "SETTINGS" for target in targets):
@@ -155,10 +159,11 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         One line for each fault: where, the value, and what is allowed.
     """
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(value), key=lambda error: list(error.path)
-    )
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+    validator = extend(Draft202012Validator, type_checker=checker)(schema)
+    errors = sorted(validator.iter_errors(value), key=lambda error: list(error.path))
     if errors:
         raise StudyError("\n".join(_explain(error, where) for error in errors))
 
@@ -171,20 +176,63 @@ def duplicate_keys(path: Path) -> list[str]:
     return list(_duplicates(root, ())) if root else []
 
 
-def _duplicates(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:
+def _duplicates(node: Any, prefix: tuple[str, ...], above: tuple[Any, ...] = ()) -> Iterator[str]:
     import yaml
 
+    if node in above:  # an alias of something that contains it
+        return
+    above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            here = (*prefix, str(key.value))
-            if key.value in seen:
+            name = str(key.value)
+            here = (*prefix, name)
+            if name in seen:
                 yield ".".join(here)
-            seen.add(key.value)
-            yield from _duplicates(value, here)
+            seen.add(name)
+            yield from _duplicates(value, here, above)
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
-            yield from _duplicates(value, (*prefix, str(position)))
+            yield from _duplicates(value, (*prefix, str(position)), above)
+
+
+def _check_plain(value: Any, path: tuple[str, ...]) -> None:
+    """Refuse what YAML can say but no study means: loops, dates, NaN, names that are no text."""
+    where = ".".join(path)
+    if len(path) > DEEPEST:
+        raise StudyError(f"{'.'.join(path[:3])}: goes {DEEPEST} levels deep or contains itself")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.isprintable():
+                raise StudyError(
+                    f"{where}: {_short(repr(key))} is not allowed; names are plain text"
+                )
+            _check_plain(item, (*path, _short(key)))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            _check_plain(item, (*path, str(position)))
+    elif isinstance(value, str):
+        if not value.isprintable():
+            raise StudyError(f"{where}: {_short(repr(value))} is not allowed; use plain text")
+    elif isinstance(value, int | float):
+        if not abs(value) <= LARGEST:
+            shown = value if isinstance(value, float) else "an integer of this size"
+            raise StudyError(f"{where}: {shown} is not allowed; the largest number is {LARGEST}")
+    elif value is not None:
+        raise StudyError(
+            f"{where}: {_short(repr(value))} is not allowed; expected text, a number, a list or "
+            "named entries"
+        )
+
+
+def _is_integer(checker: Any, value: Any) -> bool:
+    """Tell integers from floats: 8.0 is no number of sites."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    table = schema["properties"]["statistics"]["properties"]
+    return {**{key: spec["default"] for key, spec in table.items() if "default" in spec}, **entries}
 
 
 def _system(name: str, entry: Mapping[str, Any]) -> System:
@@ -270,9 +318,12 @@ def _explain(error: Any, where: str) -> str:
     if error.validator == "required":
         missing = error.message.split("'")[1]  # jsonschema reports each missing key on its own
         return f"{path}: {missing!r} is missing"
-    value = json.dumps(error.instance, default=str)
-    value = value if len(value) <= 80 else f"{value[:77]}..."
-    return f"{path}: {value} is not allowed; {_allowed(error)}"
+    value = json.dumps(error.instance, ensure_ascii=False)
+    return f"{path}: {_short(value)} is not allowed; {_allowed(error)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _allowed(error: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -21,17 +22,23 @@ from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, duplicate_keys, read_study
 
 
+class RefusedStudy(WorkflowError):
+    """Shown as its message alone: the lines of this file that raised it help no one."""
+
+    __traceback__ = None
+
+
 def load_study():
     """The study of this run, or one clear message of what is wrong with it."""
     for path in workflow.configfiles:
         duplicated = duplicate_keys(Path(path))
         if duplicated:
-            raise WorkflowError(f"{path}: {duplicated[0]!r} is given twice; keep one")
+            raise RefusedStudy(f"{path}: {duplicated[0]!r} is given twice; keep one")
     schema = yaml.safe_load((WORKFLOW / "schemas/config.schema.yaml").read_text())
     try:
         return read_study(config, schema)
     except StudyError as error:
-        raise WorkflowError(f"this study cannot run:\n{error}") from None
+        raise RefusedStudy(f"this study cannot run:\n{error}") from None
 
 
 STUDY = load_study()
@@ -126,6 +133,14 @@ def statistics_targets():
     return targets
 
 
+def repeat_causes(logs):
+    """Say again at the very end why jobs failed: messages of other jobs may have followed."""
+    text = "".join(Path(log).read_text() for log in logs)
+    causes = re.findall(r"^\S+ \S+ (\w+ failed: .+)$", text, re.MULTILINE)
+    if causes:
+        print("Cause:", *dict.fromkeys(causes), sep="\n    ", file=sys.stderr)
+
+
 def prepare_shell():
     """Let jobs find the scripts, the package, and the Python that runs Snakemake.
 
@@ -144,4 +159,15 @@ def prepare_shell():
     shell.prefix("set -euo pipefail; " + "; ".join(lines) + "; ")
 
 
+def prepare_cache():
+    """Make the folder that checkouts share, if this run names one."""
+    if folder := os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+
 prepare_shell()
+prepare_cache()
+
+
+onerror:
+    repeat_causes(log)

@@ -1,0 +1,76 @@
+"""A study that cannot run is refused by the real command, before anything is written."""
+
+import pytest
+from conftest import TINY, Checkout
+
+SOUND = TINY.read_text()
+
+
+def replaced(old, new):
+    assert SOUND.count(old) == 1
+    return SOUND.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            replaced("gates: 12", "gatse: 12"),
+            "systems.circuit.settings: unknown entry 'gatse' (did you mean 'gates'?); "
+            "allowed: gates, inputs, probes, protocol",
+        ),
+        (
+            replaced("gates: 12", "gates: .nan"),
+            "config.systems.circuit.settings.gates: nan is not allowed; ",
+        ),
+        (
+            replaced("gates: 12", "gates: 12.0"),
+            "systems.circuit.settings.gates: 12.0 is not allowed; expected integer",
+        ),
+        (
+            replaced("{size: 20}", "[20]"),
+            "config.systems.matrix.settings: [20] is not allowed; expected object",
+        ),
+        (
+            replaced("{size: 20}", "{2020-01-01: 20}"),
+            "config.systems.matrix.settings: datetime.date(2020, 1, 1) is not allowed; ",
+        ),
+        (
+            replaced("substrate: random_matrix", "substrate: ../substrates/random_matrix"),
+            "systems.matrix: substrate '../substrates/random_matrix' does not exist",
+        ),
+        (
+            replaced("\npanel:", "\n  chain: {seeds: [3]}\n\npanel:"),
+            "'systems.chain' is given twice",
+        ),
+        (SOUND[: SOUND.index("statistics:")], "config: 'statistics' is missing"),
+        ("systems:\n", "config.systems: null is not allowed; expected object"),
+        ("systems: [\n", "Config file is not valid JSON or YAML"),
+        ("- systems\n", "Config file must be given as JSON or YAML with keys at top level"),
+        ("", "Config file must be given as JSON or YAML with keys at top level"),
+        ("? {a: 1}\n: 2\n", "Config file is not valid JSON or YAML"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_in_words_before_anything_is_written(
+    fresh, tmp_path, text, message
+):
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    output = Checkout(fresh.root).snakemake(
+        "--cores", 1, "--configfile", study, "--directory", tmp_path / "run", succeed=False
+    )
+    assert message in output.splitlines()[-1]
+    assert "Traceback" not in output
+    assert 'File "' not in output
+    assert not [path for path in (tmp_path / "run").rglob("*") if ".snakemake" not in path.parts]
+
+
+def test_every_fault_is_named_at_once(fresh, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(SOUND.replace("group: deep", "group: depe").replace("seed: 0\n", "seed: -1\n"))
+    output = fresh.snakemake("--dry-run", "--configfile", study, succeed=False)
+    assert [line.split(":")[0] for line in output.splitlines()[-3:]] == [
+        "config.statistics.seed",
+        "config.systems.circuit.group",
+        "config.systems.net.group",
+    ]
