@@ -79,9 +79,9 @@ class Watch(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         """Give the gradient to the site and pass it on."""
         (gradient,) = gradients
-        site = ctx.site
-        site.receiver(site, gradient, ctx.saved_tensors)
-        return gradient, None, None, *(None for _ in ctx.saved_tensors)
+        site, saved = ctx.site, ctx.saved_tensors  # checkpointing allows one look
+        site.receiver(site, gradient, saved)
+        return gradient, None, None, *(None for _ in saved)
 
 
 class SquareCollector:
