@@ -49,7 +49,8 @@ def run_job(
         _check_modules(code_closure(Path(script), *modules(args)))
     except Exception as error:
         logger.info("".join(traceback.format_exception(error)))
-        logger.error("%s failed: %s: %s", Path(script).stem, type(error).__name__, error)
+        cause = f"{type(error).__name__}: {error}"
+        logger.error("%s failed: %s (log: %s)", Path(script).stem, cause, args.log)
         _remove(args)
         sys.exit(1)
     logger.info("%s done in %.1f s", Path(script).stem, time.monotonic() - start)
