@@ -141,14 +141,6 @@ def repeat_causes(logs):
         print("Cause:", *dict.fromkeys(causes), sep="\n    ", file=sys.stderr)
 
 
-def repeat_causes(logs):
-    """Say again at the very end why jobs failed: messages of other jobs may have followed."""
-    text = "".join(Path(log).read_text() for log in logs)
-    causes = re.findall(r"^\S+ \S+ (\w+ failed: .+)$", text, re.MULTILINE)
-    if causes:
-        print("Cause:", *dict.fromkeys(causes), sep="\n    ", file=sys.stderr)
-
-
 def prepare_shell():
     """Let jobs find the scripts, the package, and the Python that runs Snakemake.
 
@@ -175,10 +167,6 @@ def prepare_cache():
 
 prepare_shell()
 prepare_cache()
-
-
-onerror:
-    repeat_causes(log)
 
 
 onerror:
