@@ -98,8 +98,9 @@ class SelfAttention(nn.Module):
 
 
 def _linear(weight: Tensor) -> nn.Linear:
-    """Return a linear layer with this weight and no bias yet, without drawing random numbers."""
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    """Return a linear layer with this weight and no bias yet."""
+    with torch.random.fork_rng(devices=[]):  # The layer's own draws must not move the stream.
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
     layer.weight.data.copy_(weight)
     nn.init.zeros_(layer.bias)
     return layer
