@@ -1,5 +1,7 @@
 """The residual network: batch norm against torch's, and why a batch of two has no one value."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,30 @@ def test_a_block_has_33536_parameters(depth, parameters):
     state = resnet.build_state(settings(depth=depth), np.array([0]))
     assert state.theta.shape == (1, parameters)
     assert max(tensor.layer for tensor in state.tensors) == depth + 1
+
+
+def test_he_initialisation_draws_weights_of_variance_two_over_fan_in_and_no_biases():
+    changed = settings(depth=1, initialisation="he_normal")
+    state = resnet.build_state(changed, np.array([0]))
+    ends = np.cumsum([tensor.size for tensor in state.tensors])[:-1]
+    for tensor, values in zip(state.tensors, np.split(state.theta[0], ends), strict=True):
+        if len(tensor.shape) == 2:
+            assert values.var() == pytest.approx(2 / tensor.shape[1], rel=0.05)
+        elif "norm" not in tensor.role or tensor.role == "bias_before_norm":
+            assert not values.any()
+
+
+def test_scaling_a_layer_before_a_norm_scales_its_fisher_diagonal_inversely():
+    changed = settings(depth=1, batch=16, probes=5, precision="float64")
+    state = resnet.build_state(changed, np.array([0]))
+    names = np.repeat([t.name for t in state.tensors], [t.size for t in state.tensors])
+    scaled = np.char.startswith(names, "blocks.0.first.")
+    larger = replace(state, theta=np.where(scaled, 4 * state.theta, state.theta))
+    before, after = (resnet.fisher_diagonal(changed, s).fim[0] for s in (state, larger))
+    weights = names == "blocks.0.first.weight"
+    # Not exact, because of what a norm adds to the variance.
+    assert after[weights].mean() == pytest.approx(before[weights].mean() / 16, rel=1e-3)
+    assert after[~scaled].mean() == pytest.approx(before[~scaled].mean(), rel=1e-3)
 
 
 def test_the_published_protocol_equals_plain_torch():

@@ -191,13 +191,11 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     def draw(stream: Generator, probes: int) -> Tensor:
         return standard_normal([stream], probes, shape)[0].to(dtype)
 
-    networks = []
     running_statistics = state.fixed["running_statistics"][1]
-    for theta, running in zip(state.theta, running_statistics, strict=True):
-        network = fill(lambda: _network(settings), theta, torch.float32)
-        nn.utils.vector_to_parameters(torch.tensor(running), network.buffers())
-        network.to(dtype).train(settings["statistics"] == "batch")
-        networks.append(network)
+    networks = [
+        _filled(settings, theta, running).to(dtype)
+        for theta, running in zip(state.theta, running_statistics, strict=True)
+    ]
     result = fisher_with_gradient_norms(
         state, networks, _half_squared_error, draw, settings["probes"]
     )
@@ -212,6 +210,14 @@ def _network(settings: Settings) -> ResidualNetwork:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
     return network
+
+
+def _filled(
+    settings: Settings, theta: NDArray[np.float32], running: NDArray[np.float32]
+) -> nn.Module:
+    network = fill(lambda: _network(settings), theta, torch.float32)
+    nn.utils.vector_to_parameters(torch.tensor(running), network.buffers())
+    return network.train(settings["statistics"] == "batch")
 
 
 def _running_statistics(network: nn.Module) -> NDArray[np.float32]:
