@@ -24,7 +24,6 @@ FIRST_PORT = 17001
 CPUS_PER_NODE = 4
 MEMORY_PER_NODE = 8000  # MB, claimed whatever the machine has
 START_SECONDS = 20.0
-FINISHED = {"COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
 
 # Why the lines that are not obvious:
 # OverMemoryKill and AcctGather: jobs over their memory are killed, without control groups.
@@ -123,8 +122,12 @@ class Cluster:
         _run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         _wait(lambda: node in self.idle_nodes(), f"{node} to be idle")
 
+    def cancel(self, job: int) -> None:
+        """Cancel a job."""
+        _run("scancel", str(job))
+
     def queue(self, *states: str) -> dict[int, str]:
-        """Job ids and the node that each runs on, of the jobs that have not finished."""
+        """Jobs that have not finished, or are in `states`, with the node that each runs on."""
         chosen = ["--states", ",".join(states)] if states else []
         lines = _run("squeue", "--noheader", "--format", "%A %N", *chosen).splitlines()
         return {int(job): node for job, _, node in (line.partition(" ") for line in lines)}

@@ -1,0 +1,72 @@
+"""Files damaged between two stages are refused by name, and the message says what to do."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from fimtiers import io
+
+pytestmark = pytest.mark.slow
+
+FISHER = "results/fisher/net.nc"
+TIERS = "results/tiers/net.nc"
+LAST_LINES = 15
+FLIPS = 200
+
+
+def truncate(path: Path):
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def flip_a_bit(path: Path):
+    """Flip one bit in the middle of the largest array."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def damage(path, how):
+    """Damage a file without a trace in its time, as a failing disk does."""
+    times = path.stat()
+    how(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", [truncate, flip_a_bit])
+def test_a_damaged_file_is_refused_by_name_and_made_anew_when_deleted(clone, undisturbed, how):
+    damage(clone.root / FISHER, how)
+    (clone.root / TIERS).unlink()
+    output = clone.failing_snakemake("--cores", "2")
+    cause = "\n".join(output.splitlines()[-LAST_LINES:])
+    assert f"aggregate_tiers failed: OSError: cannot read {FISHER}" in cause
+    assert "delete it and run again" in cause
+    assert not (clone.root / TIERS).exists()
+    (clone.root / FISHER).unlink()
+    clone.snakemake("--cores", "2")
+    assert clone.results() == undisturbed.results()
+
+
+def test_a_damaged_file_that_was_changed_after_its_successor_stops_the_run(clone):
+    flip_a_bit(clone.root / FISHER)
+    output = clone.failing_snakemake("--cores", "2")
+    assert f"cannot read {FISHER}" in "\n".join(output.splitlines()[-LAST_LINES:])
+
+
+def test_no_flipped_bit_anywhere_in_a_file_is_read_as_something_else(undisturbed, tmp_path):
+    content = (undisturbed.root / FISHER).read_bytes()
+    expected = io.read_tree(undisturbed.root / FISHER)
+    rng = random.Random(0)
+    refusals = {}
+    for number in range(FLIPS):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path = tmp_path / f"{number}.nc"  # HDF5 keeps what it knows of a path
+        path.write_bytes(flipped)
+        try:
+            assert io.read_tree(path).identical(expected)
+        except OSError as error:
+            refusals[str(path)] = str(error)
+    assert len(refusals) > FLIPS / 10
+    assert [path for path, message in refusals.items() if path not in message] == []
