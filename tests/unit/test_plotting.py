@@ -137,6 +137,10 @@ def drawn_texts(figure: Figure, monkeypatch):
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_covers_another_or_leaves_the_figure(name, panel, monkeypatch):
     figure, _ = draw(name, panel)
+    check_texts(figure, monkeypatch)
+
+
+def check_texts(figure, monkeypatch):
     texts = drawn_texts(figure, monkeypatch)
     assert texts
     width, height = figure.bbox.max
@@ -290,6 +294,19 @@ def test_the_message_of_the_margin_follows_the_numbers(deep, lead):
         }
     )
     assert describe_margin(margin, {"a": "A", "b": "B"}).startswith(lead)
+
+
+def test_numbers_of_many_factors_of_probes_do_not_collide(monkeypatch):
+    observations = observations_of("finite")
+    factors = 2.0 ** np.arange(-8, 7)
+    blocks = [observations.assign(probe_factor=factor, panel="published") for factor in factors]
+    convergence = pd.concat(blocks, ignore_index=True)
+    margin = margin_by_probe_count(convergence, by="probe_factor").assign(panel="published")
+    figure = draw_margin(margin, convergence, LABELS, "Subtitle")
+    check_texts(figure, monkeypatch)
+    ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    assert "1" in ticks
+    assert "1/256" in ticks or "1/128" in ticks
 
 
 def test_a_figure_of_nothing_is_refused():

@@ -1,6 +1,6 @@
 """The margin between the groups, and every tier ratio, as the number of probes grows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from fimtiers.plotting.layout import (
     legend_line,
     new_figure,
     spread,
+    text_width,
     widest,
 )
 from fimtiers.plotting.style import (
@@ -46,6 +47,9 @@ FINE = 400
 LEAST_RANGE, PADDING = 3.0, 0.3
 """The gap fills its plot with this much free on a logarithmic scale, but is not blown up."""
 AXIS_LABEL = 0.26
+AIR = 0.05
+"""Least distance of neighbouring numbers in inches."""
+TITLE: Style = {"loc": "left", "size": SMALL, "color": SOFT, "pad": 16}
 X_LABEL = "number of probes, in units of the number that each system has in the study"
 ENDS = {"smallest_deep": "deep", "largest_rest": "rest"}
 APART, OVERLAP = "#DDDDDD", "#E6B8CF"
@@ -94,14 +98,11 @@ def draw_margin(
         left_axes = add_axes(figure, LEFT, bottom, LEFT + width, top)
         right = LEFT + width + MIDDLE
         right_axes = add_axes(figure, right, bottom, LEFT + MIDDLE + free, top)
-        factors = np.unique(np.concatenate([gap["probe_factor"], ratios["probe_factor"]]))
-        for axes, title in (
-            (left_axes, f"Panel “{panel}”: the margin"),
-            (right_axes, "Geometric mean of each system"),
-        ):
-            _frame(axes, factors)
-            axes.set_title(title, loc="left", size=SMALL, color=SOFT, pad=16)
-        _draw_gap(left_axes, gap, labels)
+        _frame(left_axes, width, gap["probe_factor"])
+        _frame(right_axes, free - width, ratios["probe_factor"])
+        left_axes.set_title(f"Panel “{panel}”: the margin", **TITLE)
+        right_axes.set_title("Geometric mean of each system", **TITLE)
+        _draw_gap(left_axes, width, gap, labels)
         _draw_ratios(right_axes, free - width, ratios, labels)
         left_axes.set_ylabel("tier ratio")
         top = bottom - BETWEEN
@@ -149,7 +150,7 @@ def _geometric_means(convergence: pd.DataFrame) -> pd.DataFrame:
     return means.assign(value=np.exp(means["value"])).sort_values("probe_factor")
 
 
-def _draw_gap(axes: Axes, gap: pd.DataFrame, labels: Mapping[str, str]) -> None:
+def _draw_gap(axes: Axes, width: float, gap: pd.DataFrame, labels: Mapping[str, str]) -> None:
     """Draw both ends of the gap, shade between them, and write its factor over each number."""
     ends = gap[list(ENDS)].to_numpy()
     finite = ends[np.isfinite(ends)]
@@ -166,10 +167,13 @@ def _draw_gap(axes: Axes, gap: pd.DataFrame, labels: Mapping[str, str]) -> None:
         height, va, offset = (1, "top", -4) if group == "deep" else (0, "bottom", 4)
         style: Style = {"xytext": (4, offset), "va": va, "size": SMALL, "color": COLOURS[group]}
         axes.annotate(f"{words}: {systems}", (0, height), **style, **place)
-    place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    for factor, ratio in zip(x, gap["margin_ratio"], strict=True):
-        text = f"{ratio:.2f}" if ratio < 10 else format_number(ratio)
-        axes.annotate(text, (factor, 1), xytext=(0, 4), ha="center", size=SMALL - 0.5, **place)
+    texts = [
+        f"{ratio:.2f}" if ratio < 10 else format_number(ratio) for ratio in gap["margin_ratio"]
+    ]
+    over: Style = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    for factor, text, shown in zip(x, texts, _with_room(axes, width, x, texts, SMALL), strict=True):
+        if shown:
+            axes.annotate(text, (factor, 1), xytext=(0, 4), ha="center", size=SMALL, **over)
     decades(axes.yaxis)
 
 
@@ -223,12 +227,38 @@ def _label_ends(axes: Axes, width: float, ends: list[tuple[str, str, float, floa
         axes.annotate(label, end, xytext=(2, 0), size=SMALL, color=colour, **place)
 
 
-def _frame(axes: Axes, factors: NDArray[np.float64]) -> None:
-    axes.set(xscale="log", yscale="log")
-    axes.set_xlim(factors.min() / 1.3, factors.max() * 1.3)
-    axes.set_xticks(factors, [f"{factor:g}" for factor in factors])
+def _frame(axes: Axes, width: float, factors: "pd.Series[float]") -> None:
+    """Tick axes of `width` inches at the factors, where their names have room."""
+    ticks = np.unique(factors)
+    axes.set(xscale="log", yscale="log", xlim=(ticks[0] / 1.3, ticks[-1] * 1.3))
+    names = [_factor_text(tick) for tick in ticks]
+    shown = _with_room(axes, width, ticks, names, SMALL)
+    axes.set_xticks(ticks, [name if keep else "" for name, keep in zip(names, shown, strict=True)])
     axes.xaxis.set_minor_locator(NullLocator())
     bare(axes, "left", "bottom")
+
+
+def _factor_text(factor: float) -> str:
+    """Write a factor on the number of probes: 64, 1, 1/4, 0.3."""
+    inverse = 1 / factor
+    return (
+        f"1/{inverse:.0f}" if inverse > 1 and np.isclose(inverse, round(inverse)) else f"{factor:g}"
+    )
+
+
+def _with_room(
+    axes: Axes, width: float, x: NDArray[np.float64], texts: Sequence[str], size: float
+) -> NDArray[np.bool_]:
+    """Choose which texts centred at `x` can be written side by side, that nearest to 1 first."""
+    low, high = np.log(axes.get_xlim())
+    centres = (np.log(x) - low) / (high - low) * width
+    halves = [(text_width(text, size) + AIR) / 2 for text in texts]
+    shown = np.zeros(len(x), dtype=bool)
+    for i in np.argsort(np.abs(np.log(x)), kind="stable"):
+        shown[i] = all(
+            abs(centres[i] - centres[j]) >= halves[i] + halves[j] for j in np.flatnonzero(shown)
+        )
+    return shown
 
 
 def _legend(figure: Figure) -> None:
