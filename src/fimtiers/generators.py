@@ -1,20 +1,18 @@
 """Random generators as data: their state is stored with a system's state, so a stream goes on.
 
 The published protocols draw initialisation, training batches and probes from one stream per seed.
-Stages are separate jobs here, so the state of the generator travels between them in the file.
+Stages are separate jobs here, so the state of the generator travels between them in the file. Those of torch
+are in `fimtiers.torch_generators`: systems without torch run where it is not installed.
 """
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fimtiers.records import Variable
-
-if TYPE_CHECKING:
-    import torch
 
 
 def pack_numpy(generators: Sequence[np.random.Generator]) -> Variable:
@@ -42,30 +40,6 @@ def unpack_numpy(stored: Variable) -> list[np.random.Generator]:
     return generators
 
 
-def pack_torch(generators: "Sequence[torch.Generator]") -> Variable:
-    """Store the state of one CPU torch generator per seed, as uint8 (seed, generator_byte)."""
-    return ("seed", "generator_byte"), np.stack([g.get_state().numpy() for g in generators])
-
-
-def unpack_torch(stored: Variable) -> "list[torch.Generator]":
-    """Return one CPU torch generator per seed, each where `pack_torch` found it."""
-    import torch
-
-    generators = []
-    for row in stored[1]:
-        generator = torch.Generator()
-        generator.set_state(torch.from_numpy(np.array(row, dtype=np.uint8)))
-        generators.append(generator)
-    return generators
-
-
 def seed_numpy(seeds: NDArray[np.integer[Any]]) -> list[np.random.Generator]:
     """Return one fresh `numpy.random.default_rng` per seed."""
     return [np.random.default_rng(int(seed)) for seed in seeds]
-
-
-def seed_torch(seeds: NDArray[np.integer[Any]]) -> "list[torch.Generator]":
-    """Return one fresh CPU torch generator per seed, equal to ``torch.manual_seed(seed)``."""
-    import torch
-
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fimtiers import generators, io
+from fimtiers import generators, io, torch_generators
 from fimtiers.records import FisherDiagonal, State, Tensor
 from fimtiers.tiers import describe
 
@@ -54,9 +54,9 @@ def test_states_survive_the_file_and_the_random_stream_goes_on(tmp_path):
 def test_a_torch_stream_goes_on_where_it_stopped():
     import torch
 
-    (before,) = generators.seed_torch(np.array([7]))
+    (before,) = torch_generators.seed(np.array([7]))
     torch.randn(5, generator=before)
-    (after,) = generators.unpack_torch(generators.pack_torch([before]))
+    (after,) = torch_generators.unpack(torch_generators.pack([before]))
     assert torch.equal(torch.randn(9, generator=before), torch.randn(9, generator=after))
 
 
@@ -101,7 +101,7 @@ def test_a_write_that_fails_leaves_nothing_and_keeps_what_was_there(tmp_path):
             temporary.write_text("half")
             raise RuntimeError("stop")
 
-    with pytest.raises(OSError, match="cannot write .*stop"):
+    with pytest.raises(OSError, match=r"cannot write .*stop"):
         stop_half_way()
     assert [p.name for p in tmp_path.iterdir()] == ["result.txt"]
     assert path.read_text() == "old"

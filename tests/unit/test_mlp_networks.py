@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks import dense_stack
 from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.initialisation import INITIALISATIONS, initialise
@@ -93,7 +93,7 @@ def test_normals_are_those_of_successive_calls_of_randn(shape, dtype):
 @pytest.mark.parametrize("dim", [8, 16])
 def test_the_first_normals_do_not_depend_on_how_many_follow(dim):
     few, many = (
-        standard_normal(generators.seed_torch(np.array([5, 6])), calls, (dim,)) for calls in (9, 18)
+        standard_normal(torch_generators.seed(np.array([5, 6])), calls, (dim,)) for calls in (9, 18)
     )
     assert torch.equal(few, many[:, :9])
 

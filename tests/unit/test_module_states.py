@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import construct, fill, module_state, parameter_vector, tensor_table
 from fimtiers.networks.per_sample import fisher_with_gradient_norms
@@ -76,7 +76,7 @@ def test_fisher_diagonal_is_the_mean_square_of_single_probe_gradients(measure, d
     state, _, _ = module_state(build, np.array([0, 5]), ROLES)
     modules = [fill(build, theta, dtype) for theta in state.theta]
     result = measure(state, modules, loss, lambda s, n: draw(s, n).to(dtype), 9)
-    for seed, stream in enumerate(generators.unpack_torch(state.fixed["generator"])):
+    for seed, stream in enumerate(torch_generators.unpack(state.fixed["generator"])):
         squares, losses = 0.0, []
         for x in draw(stream, 9).to(dtype):
             gradient, value = gradient_and_loss(modules[seed], x)

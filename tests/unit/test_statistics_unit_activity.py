@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import Tensor
 from fimtiers.statistics.unit_activity import count_active, silent_fraction, unit_activity
@@ -33,7 +33,7 @@ def perceptron():
     settings = {name: schema["default"] for name, schema in mlp.SETTINGS.items()}
     settings |= {"depth": 8, "probes": 400}
     state = mlp.build_state(settings, np.arange(2))
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     inputs = standard_normal(streams, 400, (16,)).numpy()
     return state, inputs, mlp.fisher_diagonal(settings, state).fim
 

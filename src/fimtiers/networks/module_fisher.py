@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fimtiers import fisher, generators
+from fimtiers import fisher, torch_generators
 from fimtiers.networks.modules import Draw, Loss
 from fimtiers.records import FisherDiagonal, State
 
@@ -34,7 +34,7 @@ def fisher_of_modules(
     FisherDiagonal
         The diagnostic ``probe_loss`` is the mean loss of the probes.
     """
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     rows, losses = [], []
     for module, stream in zip(modules, streams, strict=True):
         x = draw(stream, probes)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from fimtiers import generators, records
+from fimtiers import records, torch_generators
 from fimtiers.records import State
 
 Build = Callable[[], nn.Module]
@@ -47,7 +47,7 @@ def module_state(
     state = State(
         theta=np.stack([parameter_vector(module) for module in modules]),
         tensors=tensor_table(modules[0], roles),
-        fixed={"generator": generators.pack_torch(streams)},
+        fixed={"generator": torch_generators.pack(streams)},
     )
     return state, streams, modules
 

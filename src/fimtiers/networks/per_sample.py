@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.modules import Draw, Loss
 from fimtiers.records import FisherDiagonal, State
 
@@ -41,7 +41,7 @@ def fisher_with_gradient_norms(
         max m / Σ m, and ``effective_probes``, (Σ m)² / Σ m². A mean that rests on a few effective
         probes has not converged.
     """
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     sums = [
         sum_squared_gradients(module, loss, draw(stream, probes))
         for module, stream in zip(modules, streams, strict=True)

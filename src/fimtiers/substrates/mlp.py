@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from fimtiers import generators, progress
+from fimtiers import progress, torch_generators
 from fimtiers.networks import dense_stack
 from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.dense_stack import DenseStack
@@ -128,7 +128,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
     FloatingPointError
         If a training diverges; the message names the seed and the step.
     """
-    streams = generators.seed_torch(seeds)
+    streams = torch_generators.seed(seeds)
     drawn = [initialise(settings["initialisation"], _sizes(settings), g) for g in streams]
     theta = torch.stack([torch.cat([p.flatten() for p in parameters]) for parameters in drawn])
     stack = _stack(settings, theta)
@@ -138,7 +138,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
     return State(
         theta=dense_stack.theta_from_stack(stack),
         tensors=dense_stack.tensor_table(_sizes(settings)),
-        fixed={"generator": generators.pack_torch(streams)},
+        fixed={"generator": torch_generators.pack(streams)},
         diagnostics=diagnostics,
     )
 
@@ -149,7 +149,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     The diagnostic ``probe_loss`` is the mean loss of the probes, which no training has seen.
     """
     stack = _stack(settings, torch.tensor(state.theta))
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     fim = dense_stack.zero_stack(len(streams), _sizes(settings), stack.activation, torch.float64)
     loss = torch.zeros(len(streams), dtype=torch.float64)
     for x in _probe_chunks(settings, streams, stack.flat.dtype):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.func import jacrev, vmap
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.modules import fill, module_state
 from fimtiers.networks.per_sample import fisher_with_gradient_norms, per_probe_gradients
 from fimtiers.networks.sampling import standard_normal
@@ -111,7 +111,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         state, networks, _half_squared_error, draw, settings["probes"]
     )
     eigenvalues, singular_values = [], []
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     for network, stream in zip(networks, streams, strict=True):
         probes = draw(stream, max(settings["gram_probes"], settings["jacobian_inputs"]))
         eigenvalues.append(_gram_eigenvalues(network, probes[: settings["gram_probes"]]))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.batch_norm import BatchNorm, calibrate
 from fimtiers.networks.exact_zeros import zero_role
 from fimtiers.networks.modules import fill, module_state
@@ -177,7 +177,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
             calibrate(network, torch.randn(CALIBRATION_INPUTS, settings["dim"], generator=stream))
     running = np.stack([_running_statistics(network) for network in networks])
     fixed = {
-        "generator": generators.pack_torch(streams),
+        "generator": torch_generators.pack(streams),
         "running_statistics": (("seed", "running_statistic"), running),
     }
     return State(theta=state.theta, tensors=state.tensors, fixed=fixed)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from fimtiers import generators
+from fimtiers import torch_generators
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor
 
@@ -59,7 +59,7 @@ Level = tuple[torch.Tensor, torch.Tensor]
 
 def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
     """Draw the weights level by level, leaves first, one stream of random numbers per seed."""
-    streams = generators.seed_torch(seeds)
+    streams = torch_generators.seed(seeds)
     draw = _torch_default if settings["initialisation"] == "torch_default" else _he_normal
     drawn = [[draw(nodes, g) for nodes in _nodes(settings["depth"])] for g in streams]
     theta = torch.stack(
@@ -72,13 +72,13 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
     return State(
         theta=theta.numpy(),
         tensors=tuple(tensors),
-        fixed={"generator": generators.pack_torch(streams)},
+        fixed={"generator": torch_generators.pack(streams)},
     )
 
 
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient of y²/2 over leaf vectors, accumulated in double precision."""
-    streams = generators.unpack_torch(state.fixed["generator"])
+    streams = torch_generators.unpack(state.fixed["generator"])
     levels = _levels(torch.from_numpy(state.theta), settings["depth"])
     total = torch.zeros(state.theta.shape, dtype=torch.float64)
     sums = _levels(total, settings["depth"])
