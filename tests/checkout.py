@@ -64,6 +64,11 @@ class Checkout:
             if path.is_file() and path.name != ".snakemake_timestamp"
         }
 
+    def copy(self, root: Path) -> "Checkout":
+        """Copy this checkout with its results, their times, and what Snakemake knows of them."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Checkout(root)
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace the only occurrence of `old` in a file."""
         text = (self.root / path).read_text()

@@ -1,0 +1,114 @@
+"""The study on a real SLURM: `snakemake --profile slurm` from a clone, and what may go wrong."""
+
+import re
+import time
+
+import pytest
+from throwaway_cluster import NODES
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+
+QUICK_POLLS = ("--slurm-init-seconds-before-status-checks", "1")
+NO_RETRIES = ("--retries", "0")
+STATES = ["results/states/net/width=4.nc", "results/states/net/width=8.nc"]
+SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
+SECONDS_TO_START = 60
+
+
+@pytest.fixture(scope="session")
+def on_slurm(cluster, untouched, tmp_path_factory):
+    """Run the study with the shipped profile and nothing else; give the checkout and its jobs."""
+    checkout = untouched.copy(tmp_path_factory.mktemp("slurm_run") / "repository")
+    output = checkout.snakemake("--profile", "slurm", timeout=600)
+    jobs = {int(job) for job in SUBMITTED.findall(output)}
+    return checkout, {job: cluster.history()[job] for job in jobs}
+
+
+def wait_for_running(cluster, process):
+    """Wait until SLURM runs a job; return its number and its node."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
+        running = cluster.queue("RUNNING")
+        if running:
+            return min(running.items())
+        time.sleep(0.05)
+    raise AssertionError("no SLURM job was running")
+
+
+def test_the_whole_study_gives_the_same_bytes_on_slurm_and_without(on_slurm, local):
+    checkout, _ = on_slurm
+    results, expected = checkout.results(), local.results()
+    assert results.keys() == expected.keys()
+    assert [path for path in expected if results[path] != expected[path]] == []
+
+
+def test_every_job_ran_under_slurm_in_a_dozen_submissions(on_slurm):
+    checkout, jobs = on_slurm
+    assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
+    assert {job["NodeList"] for job in jobs.values()} <= set(NODES)
+    assert 5 < len(jobs) <= 12
+    logs = sorted(checkout.root.glob("logs/**/*.log"))
+    said = {log: re.search(r"SLURM job (\d+) on (node\d)", log.read_text()) for log in logs}
+    assert [log for log, found in said.items() if not found] == []
+    assert {int(found[1]) for found in said.values()} == set(jobs)
+
+
+def test_a_second_run_submits_nothing(on_slurm):
+    checkout, _ = on_slurm
+    assert "Nothing to be done" in checkout.snakemake("--profile", "slurm")
+
+
+def test_each_job_asked_for_what_its_rule_says(on_slurm):
+    _, jobs = on_slurm
+    state = next(job for job in jobs.values() if job["Comment"].startswith("rule_build_states"))
+    assert state["MinMemoryNode"] == "700M"
+    assert state["TimeLimit"] == "00:10:00"
+    assert state["NumCPUs"] == "1"
+    assert all(int(job["NumCPUs"]) <= 4 for job in jobs.values())
+
+
+def test_a_cancelled_job_is_named_and_the_next_run_makes_up_for_it(cluster, clone, local):
+    process = clone.start("--profile", "slurm", *QUICK_POLLS, *NO_RETRIES, *STATES)
+    job, _ = wait_for_running(cluster, process)
+    cluster.cancel(job)
+    status, output = clone.finish(process)
+    assert status != 0
+    assert re.search(rf"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'", output), output
+    kept = clone.results()
+    assert len(kept) == 1
+    output = clone.snakemake("--profile", "slurm", *QUICK_POLLS, *STATES)
+    assert len(SUBMITTED.findall(output)) == 1
+    assert clone.results() == {path: local.results()[path] for path in STATES}
+
+
+def test_a_lost_node_costs_a_retry_on_another_node(cluster, clone, local):
+    process = clone.start("--profile", "slurm", *QUICK_POLLS, *STATES)
+    job, node = wait_for_running(cluster, process)
+    cluster.crash_node(node)
+    try:
+        status, output = clone.finish(process)
+    finally:
+        cluster.repair_node(node)
+    assert status == 0, output
+    jobs = {int(number): cluster.history()[int(number)] for number in SUBMITTED.findall(output)}
+    assert jobs[job]["JobState"] == "NODE_FAIL"
+    finished = [record for record in jobs.values() if record["JobState"] == "COMPLETED"]
+    assert len(finished) == 2
+    assert clone.results() == {path: local.results()[path] for path in STATES}
+
+
+def test_a_failing_job_is_tried_again_with_more_memory_and_time(cluster, clone):
+    clone.edit(
+        "workflow/scripts/build_states.py",
+        "    job = args.settings\n",
+        "    job = args.settings\n"
+        "    import os\n"
+        "    if int(os.environ['SLURM_MEM_PER_NODE']) < 2000:\n"
+        "        raise MemoryError('too little')\n",
+    )
+    output = clone.snakemake("--profile", "slurm", *QUICK_POLLS, "results/states/chain.nc")
+    tries = [cluster.history()[int(number)] for number in SUBMITTED.findall(output)]
+    assert [job["JobState"] for job in tries] == ["FAILED", "FAILED", "COMPLETED"]
+    assert [job["MinMemoryNode"] for job in tries] == ["700M", "1400M", "2100M"]
+    assert [job["TimeLimit"] for job in tries] == ["00:10:00", "00:20:00", "00:30:00"]
+    assert "build_states failed: MemoryError: too little" in output
