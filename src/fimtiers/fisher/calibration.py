@@ -130,7 +130,7 @@ def _confirmed(
     ):
         raise SampleCouplingError(
             f"the losses of {length(batch[0])} samples are {losses.flatten().tolist()} together "
-            f"but {alone.flatten().tolist()} one by one; some operation couples samples or is random"
+            f"but {alone.flatten().tolist()} one by one; an operation couples samples"
         )
     wrong = [
         name

@@ -73,20 +73,20 @@ class Engine:
             outputs = call(self.model, inputs)
             labels = self.objective.labels(outputs, targets)
             losses, weight = self.objective.losses(outputs, labels)
-            if tracked := self.interception.tracked(losses):
-                self.interception.give_up([tracked], "the loss itself is made of parameters")
+            made = [t for loss in losses if (t := self.interception.tracked(loss)) is not None]
+            self.interception.give_up(made, "the loss itself is made of parameters")
             if len(self.plan.without_rule) > known:
                 raise RoutesChangedError
             self.sites, self.samples = self.interception.sites, samples
             if self.sites:
                 self._collect(losses)
-        return labels, losses.detach(), weight
+        return labels, torch.stack([loss.detach() for loss in losses], 1), weight
 
     def dtype(self, name: str) -> torch.dtype:
         """Return the dtype of a parameter."""
         return self.interception.stand_ins[name].dtype
 
-    def _collect(self, losses: Tensor) -> None:
+    def _collect(self, losses: Sequence[Tensor]) -> None:
         if not self.recall_layouts(self.sites, self.samples):
             self._find_layouts(losses)
         collector = SquareCollector(self.sums, self.sites, self.interception.stand_ins)
@@ -99,14 +99,13 @@ class Engine:
             except MixedSamplesError:
                 self._reroute([site])
 
-        passes = losses.unbind(1)
-        for number, loss in enumerate(passes):
-            self.interception.backward(loss.sum(), receive, retain=number + 1 < len(passes))
+        for number, loss in enumerate(losses):
+            self.interception.backward(loss.sum(), receive, retain=number + 1 < len(losses))
             collector.finish()
 
-    def _find_layouts(self, losses: Tensor) -> None:
+    def _find_layouts(self, losses: Sequence[Tensor]) -> None:
         """Find where the samples are at each site, by labelled backward passes."""
-        samples, total = self.samples, losses.sum(1)
+        samples, total = self.samples, torch.stack(list(losses)).sum(0)
         if samples == 1:
             for site in self.sites:
                 site.layout = Whole()
@@ -117,7 +116,7 @@ class Engine:
         def store(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
             arrivals[site].append(gradient)
 
-        weights = label_weights(samples, losses.detach())
+        weights = label_weights(samples, total.detach())
         for weight in (torch.ones_like(weights[0]), *weights):
             self.interception.backward((weight * total).sum(), store)
         mixed = []

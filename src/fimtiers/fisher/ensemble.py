@@ -70,7 +70,9 @@ def diagonal_ensemble(
     names = chosen(named, parameters)
     shapes = {name: named[name].shape for name in names}
     scratch = Sums(shapes, device=named[names[0]].device)
-    routes, engine = calibrate(first, objective, names, first_samples(data, SAMPLES), scratch, check)
+    routes, engine = calibrate(
+        first, objective, names, first_samples(data, SAMPLES), scratch, check
+    )
     if routes.plan.without_rule or not _stackable(engine):
         return [
             diagonal(
@@ -84,7 +86,9 @@ def diagonal_ensemble(
     n = sum(stack.add(batch) for batch in micro_batches(data, size))
     masks = engine.symmetry.masks() if engine.symmetry is not None else {}
     found = {name: count_operations(engine.sites, name) or "unused" for name in names}
-    return [Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums]
+    return [
+        Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums
+    ]
 
 
 class Stack:
@@ -124,7 +128,7 @@ class Stack:
             model = _Functional(self.engine.model, {**parameters, **buffers})
             outputs = call(model, inputs)  # type: ignore[arg-type]
             values, weight = self.engine.objective.losses(outputs, targets)
-            return values
+            return torch.stack(list(values), 1)
 
         with self.interception.recording(samples):
             stacked = vmap(losses, randomness="error")(self.parameters, self.buffers)
@@ -134,7 +138,9 @@ class Stack:
                     "the stacked networks ran other operations than the first one alone; "
                     "use fimtiers.fisher.diagonal for each"
                 )
-            own_sites = [[self._of_network(site, s) for site in sites] for s in range(len(self.own))]
+            own_sites = [
+                [self._of_network(site, s) for site in sites] for s in range(len(self.own))
+            ]
             collectors = [
                 SquareCollector(own.sums, of_network, own.stand_ins)
                 for own, of_network in zip(self.own, own_sites, strict=True)
@@ -228,9 +234,7 @@ def _front(tensor: Tensor, axis: int) -> Tensor:
 
 def _stackable(engine: Engine) -> bool:
     """Return whether parameters meet data as they are, samples in fixed places."""
-    direct = all(
-        tracked.label in engine.names for site in engine.sites for tracked, _ in site.uses
-    )
+    direct = all(tracked.label in engine.names for site in engine.sites for tracked, _ in site.uses)
     return direct and engine.layouts is not None
 
 

@@ -38,8 +38,8 @@ def add_by_loop(
     values = []
     for n in range(length(inputs)):
         losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
-        values.append(losses.detach())
-        for loss in losses[0]:
+        values.append(torch.stack([loss.detach() for loss in losses], 1))
+        for loss in losses:
             gradients = torch.autograd.grad(loss, chosen, retain_graph=True, allow_unused=True)
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
@@ -59,7 +59,7 @@ def add_by_vmap(
     def losses(chosen: Mapping[str, Tensor], inputs: Inputs, labels: Any) -> Tensor:
         inputs, labels = mapped(_with_axis, (inputs, labels))
         outputs = call(_Functional(model, {**fixed, **chosen}), inputs)  # type: ignore[arg-type]
-        return objective.losses(outputs, labels)[0][0]
+        return torch.cat(list(objective.losses(outputs, labels)[0]))
 
     samples = length(inputs)
     size = sum(p.numel() * p.element_size() for p in chosen.values())

@@ -123,9 +123,7 @@ class Windowed:
 
     def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k and k."""
-        total, exponent = window_squares(
-            self.fixed, self.source, self.window, self.samples, scaler
-        )
+        total, exponent = window_squares(self.fixed, self.source, self.window, self.samples, scaler)
         return total.flatten(0, 1).unflatten(-1, self.window.kernel), exponent
 
     def gradients(self, start: int, stop: int) -> Tensor:

@@ -37,6 +37,9 @@ TOKENS = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
 PEAK_SAMPLES = 32
 """Samples whose largest value sets a scale, unless all are zero."""
 
+MAXIMUM_EXPONENT = 120
+"""Largest power of two to scale by, inside the range of float32."""
+
 FAST = {"reassoc", "contract", "nsz"}
 """Sums may be reordered and fused; infinities and NaN keep their meaning."""
 
@@ -147,7 +150,8 @@ def _add_pairs(
                 for i in range(values.shape[1]):
                     largest = max(largest, abs(values[n, i]))
         if 0 < largest < np.inf:
-            exponents[side] = math.frexp(largest)[1] - peak
+            exponent = math.frexp(largest)[1] - peak
+            exponents[side] = max(-MAXIMUM_EXPONENT, min(exponent, MAXIMUM_EXPONENT))
     left_scale = np.float32(math.ldexp(1.0, -exponents[0]))
     right_scale = np.float32(math.ldexp(1.0, -exponents[1]))
     r = np.empty((8, length), np.float32)

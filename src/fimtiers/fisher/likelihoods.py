@@ -19,8 +19,11 @@ class Likelihood(Protocol):
     def token_losses(self, outputs: Any, targets: Any) -> Tensor:
         """Return −log p of each token up to a constant, shape (sample, token)."""
 
-    def draw(self, outputs: Any, generator: np.random.Generator) -> Tensor:
-        """Draw targets from the model, one set per sample, without gradient."""
+    def draw(self, outputs: Any, draws: int, generator: np.random.Generator) -> Tensor:
+        """Draw sets of targets from the model, shape (sample, draw, …), without gradient.
+
+        Random numbers are taken sample by sample, so that batching does not change them.
+        """
 
     def token_scores(self, outputs: Any) -> Tensor:
         """Return s, shape (sample, token, component), with Σ_c (∂s_c)² the token's Fisher."""
@@ -43,13 +46,14 @@ class Categorical:
             logits.transpose(1, 2), targets.reshape(logits.shape[:2]), reduction="none"
         )
 
-    def draw(self, outputs: Any, generator: np.random.Generator) -> Tensor:
-        """Draw classes by inversion, one uniform number per token; shape (sample, token)."""
+    def draw(self, outputs: Any, draws: int, generator: np.random.Generator) -> Tensor:
+        """Draw classes by inversion, one uniform number each; shape (sample, draw, token)."""
         logits = _values(outputs).detach()
-        uniform = torch.from_numpy(generator.random(tuple(logits.shape[:2]))).to(logits.device)
+        samples, tokens, classes = logits.shape
+        uniform = torch.from_numpy(generator.random((samples, draws, tokens))).to(logits.device)
         cumulative = logits.double().softmax(-1).cumsum(-1)
-        drawn = torch.searchsorted(cumulative, uniform.unsqueeze(-1)).squeeze(-1)
-        return drawn.clamp(max=logits.shape[-1] - 1)
+        drawn = torch.searchsorted(cumulative, uniform.transpose(1, 2).contiguous())
+        return drawn.clamp(max=classes - 1).transpose(1, 2)
 
     def token_scores(self, outputs: Any) -> Tensor:
         """Return √p_c log p_c with √p_c held fixed."""
@@ -74,10 +78,11 @@ class Gaussian:
         mean = _values(outputs)
         return ((targets.reshape(mean.shape) - mean) / self.scale).square().sum(-1) / 2
 
-    def draw(self, outputs: Any, generator: np.random.Generator) -> Tensor:
-        """Draw f + scale · z, shape (sample, token, component)."""
-        mean = _values(outputs).detach()
-        noise = torch.from_numpy(generator.standard_normal(tuple(mean.shape)))
+    def draw(self, outputs: Any, draws: int, generator: np.random.Generator) -> Tensor:
+        """Draw f + scale · z, shape (sample, draw, token, component)."""
+        mean = _values(outputs).detach().unsqueeze(1)
+        samples, _, *rest = mean.shape
+        noise = torch.from_numpy(generator.standard_normal((samples, draws, *rest)))
         return mean + self.scale * noise.to(mean)
 
     def token_scores(self, outputs: Any) -> Tensor:

@@ -1,11 +1,10 @@
 """Whose gradients are squared: losses at given labels, at drawn labels, or expected ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fimtiers.fisher.likelihoods import Likelihood
@@ -64,25 +63,15 @@ class Objective:
         if self.kind != "mc":
             return targets
         assert isinstance(self.loss, Likelihood)
-        # One sample after the other, so that the labels do not depend on how data are batched.
-        return self._drawn(self.loss, outputs)
+        return self.loss.draw(outputs, self.draws, self.generator)
 
-    def _drawn(self, likelihood: Likelihood, outputs: Any) -> Tensor:
-        samples = _samples(outputs)
-        rows = [
-            torch.stack([likelihood.draw(_one(outputs, n), self.generator)
-                         for _ in range(self.draws)], 1)
-            for n in range(samples)
-        ]  # fmt: skip
-        return torch.cat(rows)
-
-    def losses(self, outputs: Any, labels: Any) -> tuple[Tensor, int]:
+    def losses(self, outputs: Any, labels: Any) -> tuple[Sequence[Tensor], int]:
         """Return the quantities whose gradients are squared.
 
         Returns
         -------
-        Tensor
-            Shape (sample, backward pass).
+        sequence of Tensor
+            One per backward pass, shape (sample,).
         int
             How many samples each sample counts for in the mean.
         """
@@ -90,14 +79,16 @@ class Objective:
             scores = self.loss.token_scores(outputs)  # type: ignore[union-attr]
             tokens = scores.shape[1]
             if self.unit == "token":
-                return scores.flatten(1), tokens
-            return scores.flatten(1) / tokens, 1
+                return scores.flatten(1).unbind(1), tokens
+            return (scores.flatten(1) / tokens).unbind(1), 1
         if self.kind == "mc":
-            drawn = [self._at(outputs, labels[:, draw]) for draw in range(self.draws)]
-            losses = torch.cat(drawn, 1)
+            # Kept apart, so that the backward pass of one draw does not visit the others.
+            losses = [
+                x for n in range(self.draws) for x in self._at(outputs, labels[:, n]).unbind(1)
+            ]
         else:
-            losses = self._at(outputs, labels)
-        return losses, losses.shape[1]
+            losses = list(self._at(outputs, labels).unbind(1))
+        return losses, len(losses)
 
     def _at(self, outputs: Any, targets: Any) -> Tensor:
         if isinstance(self.loss, Likelihood):
@@ -112,11 +103,3 @@ class Objective:
                 "do not reduce over samples"
             )
         return losses if self.unit == "token" else losses.unsqueeze(1)
-
-
-def _samples(outputs: Any) -> int:
-    return len(outputs if isinstance(outputs, Tensor) else outputs.logits)
-
-
-def _one(outputs: Any, n: int) -> Tensor:
-    return (outputs if isinstance(outputs, Tensor) else outputs.logits)[n : n + 1]

@@ -29,9 +29,7 @@ DROPOUT_OPERATIONS = frozenset({
 """Functions that take ``(input, p, training)``."""
 
 
-SUSPECT = (
-    RANDOM_OPERATIONS | DROPOUT_OPERATIONS | {"scaled_dot_product_attention", "batch_norm"}
-)
+SUSPECT = RANDOM_OPERATIONS | DROPOUT_OPERATIONS | {"scaled_dot_product_attention", "batch_norm"}
 """Functions whose arguments `refuse_coupled_call` looks at."""
 
 

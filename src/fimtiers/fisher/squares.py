@@ -40,7 +40,10 @@ class Scaler:
 
     def exponent(self, values: Tensor) -> int:
         """Return k that brings the peak of `values` / 2^k near 2^`PEAK_EXPONENT`."""
-        return 0 if values.dtype == torch.float64 else peak_exponent(values) - PEAK_EXPONENT
+        if values.dtype == torch.float64:
+            return 0
+        exponent = peak_exponent(values) - PEAK_EXPONENT
+        return max(-kernel.MAXIMUM_EXPONENT, min(exponent, kernel.MAXIMUM_EXPONENT))
 
     def scaled(self, values: Tensor) -> tuple[Tensor, int]:
         """Return `values` / 2^k and k."""
@@ -79,7 +82,7 @@ def peak_exponent(values: Tensor) -> int:
 
     A few leading samples stand for all, unless they are all zero: the scale leaves room.
     """
-    for some in (values[:kernel.PEAK_SAMPLES], values):
+    for some in (values[: kernel.PEAK_SAMPLES], values):
         if some.numel() and 0 < (peak := float(some.abs().amax())) < math.inf:
             return math.frexp(peak)[1]
     return PEAK_EXPONENT
@@ -108,10 +111,9 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
     if groups <= FEW_GROUPS and kernel.suits_tokens(
         samples, tokens, left.shape[3], right.shape[3], left, right
     ):
-        exponent = scaler.exponent(left) + scaler.exponent(right)
+        right, scale, exponent = _one_scale(left, right, scaler)
         parts = [
-            kernel.token_squares(left[:, :, g], right[:, :, g], 2.0**-exponent)[:, 0]
-            for g in range(groups)
+            kernel.token_squares(left[:, :, g], right[:, :, g], scale)[:, 0] for g in range(groups)
         ]
         return torch.stack(parts) if groups > 1 else parts[0].unsqueeze(0), exponent
     left, left_exponent = scaler.scaled(left)
@@ -152,8 +154,8 @@ def window_squares(
         and groups <= FEW_GROUPS
         and kernel.suits_tokens(samples, tokens, left_size, right_size, fixed, source)
     ):
-        exponent = scaler.exponent(fixed) + scaler.exponent(source)
-        return _kernel_window_squares(fixed, source, window, 2.0**-exponent), exponent
+        source, scale, exponent = _one_scale(fixed, source, scaler)
+        return _kernel_window_squares(fixed, source, window, scale), exponent
     fixed, fixed_exponent = scaler.scaled(fixed)
     source, source_exponent = scaler.scaled(source)
     taps, images = math.prod(window.kernel), fixed.shape[0] // samples
@@ -169,6 +171,18 @@ def window_squares(
             left.permute(0, 2, 3, 1, 4).flatten(3), columns.permute(0, 2, 1, 4, 3).flatten(2, 3)
         )
     return total.unflatten(-1, (right_size, taps)), fixed_exponent + source_exponent
+
+
+def _one_scale(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, float, int]:
+    """Return the right side, the scale of products with the left, and its exponent.
+
+    The right side is scaled itself only where one float32 could not hold the scale of both.
+    """
+    left_exponent, right_exponent = scaler.exponent(left), scaler.exponent(right)
+    exponent = left_exponent + right_exponent
+    if abs(exponent) > kernel.MAXIMUM_EXPONENT:
+        return right * 2.0**-right_exponent, 2.0**-left_exponent, exponent
+    return right, 2.0**-exponent, exponent
 
 
 def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale: float) -> Tensor:

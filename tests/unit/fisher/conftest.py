@@ -52,7 +52,11 @@ def assert_agrees(
     for dtype, allowed in ((torch.float64, 1e-11), (torch.float32, tolerance)):
         cast = copy.deepcopy(model).to(dtype)
         x = inputs.to(dtype) if inputs.is_floating_point() else inputs
-        y = targets.to(dtype) if isinstance(targets, Tensor) and targets.is_floating_point() else targets
+        y = (
+            targets.to(dtype)
+            if isinstance(targets, Tensor) and targets.is_floating_point()
+            else targets
+        )
         result = diagonal(cast, loss, (x, y), **options)
         for name, reference in expected.items():
             noise = result.symmetric.get(name, torch.zeros_like(reference, dtype=torch.bool))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import assert_agrees, by_definition, wavy
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from fimtiers.fisher import diagonal
 
@@ -93,7 +93,9 @@ def test_raw_parameters_as_scale_matrix_and_class_token():
 
 
 def test_transposed_weight_in_a_functional_call():
-    model = Lambda(lambda self, x: F.linear(x, self.weight.t()), weight=nn.Parameter(torch.randn(6, 4)))
+    model = Lambda(
+        lambda self, x: F.linear(x, self.weight.t()), weight=nn.Parameter(torch.randn(6, 4))
+    )
     no_fallback(assert_agrees(model, VECTORS))
 
 
@@ -113,7 +115,9 @@ def test_grouped_and_dilated_convolution():
 
 
 def test_batch_norm_in_eval():
-    model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3))
+    model = nn.Sequential(
+        nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, 3)
+    )
     model(IMAGES)
     no_fallback(assert_agrees(model.eval(), IMAGES, tolerance=CONVOLUTION))
 
@@ -205,7 +209,9 @@ def test_conv1d_of_gpt2_which_folds_tokens_into_the_batch():
 )  # fmt: skip
 def test_einsum(equation, shape):
     def forward(self, x):
-        return torch.einsum(equation, *((self.weight, x) if equation[0] == "o" else (x, self.weight)))
+        return torch.einsum(
+            equation, *((self.weight, x) if equation[0] == "o" else (x, self.weight))
+        )
 
     model = Lambda(forward, weight=nn.Parameter(torch.randn(shape)))
     no_fallback(assert_agrees(model, SEQUENCES))
@@ -349,11 +355,15 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_many_samples_and_wide_layers_take_the_compiled_kernels():
-    model = nn.Sequential(nn.Linear(6, 70), nn.ReLU(), nn.Linear(70, 40), nn.Tanh(), nn.Linear(40, 33))
+    model = nn.Sequential(
+        nn.Linear(6, 70), nn.ReLU(), nn.Linear(70, 40), nn.Tanh(), nn.Linear(40, 33)
+    )
     assert_agrees(model, torch.randn(501, 6))
     tokens = nn.Sequential(nn.Linear(6, 70), nn.ReLU(), nn.Linear(70, 39), nn.LayerNorm(39))
     assert_agrees(tokens, torch.randn(33, 15, 6))
-    images = nn.Sequential(nn.Conv2d(4, 18, 3), nn.ReLU(), nn.Conv2d(18, 21, 3, padding=1, stride=2))
+    images = nn.Sequential(
+        nn.Conv2d(4, 18, 3), nn.ReLU(), nn.Conv2d(18, 21, 3, padding=1, stride=2)
+    )
     assert_agrees(images, torch.randn(21, 4, 13, 13), tolerance=CONVOLUTION)
 
 
