@@ -1,8 +1,8 @@
 """Random generators as data: their state is stored with a system's state, so a stream goes on.
 
 The published protocols draw initialisation, training batches and probes from one stream per seed.
-Stages are separate jobs here, so the state of the generator travels between them in the file. Those of torch
-are in `fimtiers.torch_generators`: systems without torch run where it is not installed.
+Stages are separate jobs here, so the state of the generator travels between them in the file.
+Generators of torch are in `fimtiers.torch_generators`: systems without torch do not load it.
 """
 
 import json
