@@ -96,7 +96,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
             for layer in range(depth)
         ),
         fixed={
-            "wiring": (("seed", "layer", "gate", "wire"), wiring),
+            "wiring": (("seed", "circuit_layer", "gate", "wire"), wiring),
             "generator": generators.pack_numpy(streams),
         },
     )
