@@ -74,7 +74,8 @@ def substrate_code(script):
 def environment(wildcards):
     """Substrates without torch get the environment without torch."""
     needs_torch = "torch" in package_versions(substrate_module(wildcards))
-    return WORKFLOW / "envs" / ("torch.yaml" if needs_torch else "lattice.yaml")
+    name = STUDY.config.get("torch_environment", "torch") if needs_torch else "lattice"
+    return WORKFLOW / f"envs/{name}.yaml"
 
 
 def memory(wildcards, attempt):
