@@ -57,7 +57,10 @@ def render(schema: Mapping[str, Any]) -> str:
     schema
         JSON Schema of the configuration.
     """
-    parts = [INTRODUCTION]
+    nested = ("properties", "additionalProperties")
+    properties = schema["properties"].items()
+    plain = {name: entry for name, entry in properties if not any(key in entry for key in nested)}
+    parts = [INTRODUCTION, f"## The whole study\n\n{_table(plain, schema)}"]
     for name in ("pathvars", "systems", "panel", "statistics"):
         section = schema["properties"][name]
         entries = section.get("properties") or schema["$defs"]["system"]["properties"]
