@@ -13,9 +13,8 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 SCRIPTS = WORKFLOW / "scripts"
 SOURCE = WORKFLOW.parent / "src"
-RESOURCES = Path(
-    os.path.relpath(WORKFLOW.parent / "resources")
-)  # relative: inputs are compared by path
+# Relative to where the study runs, since inputs are compared by path.
+RESOURCES = Path(os.path.relpath(WORKFLOW.parent / "resources"))
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
@@ -132,6 +131,33 @@ def statistics_targets():
     if "partition_grid" in STUDY.config["statistics"]:
         targets.append("<results>/statistics/partition_grid.csv")
     return targets
+
+
+def panel_settings(*entries, **functions):
+    """What a figure of one panel shows besides data, as JSON.
+
+    Names and labels of the panel's own systems only, so that a new label redraws what shows it.
+    """
+    return lambda wildcards: json.dumps(
+        {
+            "panel": wildcards.panel,
+            "labels": pick(STUDY.labels(), STUDY.panel[wildcards.panel]),
+            **{entry: STUDY.config["statistics"][entry] for entry in entries},
+            **{key: function(wildcards.panel) for key, function in functions.items()},
+        }
+    )
+
+
+def pick(table, names):
+    return {name: table[name] for name in names}
+
+
+def published_names(panel):
+    """What each system of a panel, or the system that it corrects, is called as published."""
+    return {
+        name: STUDY.systems[STUDY.systems[name].corrects or name].published_as
+        for name in STUDY.panel[panel]
+    }
 
 
 def repeat_causes(logs):

@@ -10,33 +10,6 @@ FIGURES = collect(
 ) + ["<results>/figures/margin.svg"]
 
 
-def panel_settings(*entries, **functions):
-    """What a figure of one panel shows besides data, as JSON.
-
-    Names and labels of the panel's own systems only, so that a new label redraws what shows it.
-    """
-    return lambda wildcards: json.dumps(
-        {
-            "panel": wildcards.panel,
-            "labels": pick(STUDY.labels(), STUDY.panel[wildcards.panel]),
-            **{entry: STUDY.config["statistics"][entry] for entry in entries},
-            **{key: function(wildcards.panel) for key, function in functions.items()},
-        }
-    )
-
-
-def pick(table, names):
-    return {name: table[name] for name in names}
-
-
-def published_names(panel):
-    """What each system of a panel, or the system that it corrects, is called as published."""
-    return {
-        name: STUDY.systems[STUDY.systems[name].corrects or name].published_as
-        for name in STUDY.panel[panel]
-    }
-
-
 rule plot_dichotomy:
     input:
         observations="<results>/statistics/{panel}/observations.csv",
