@@ -9,7 +9,7 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke test check format docs clean unlock
+.PHONY: study smoke test check format docs clean status unlock
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -17,6 +17,10 @@ study: .venv/installed
 
 smoke: .venv/installed
 	@$(SNAKEMAKE) $(SMOKE)
+
+# What is done, what will run, and the module or setting that is the cause.
+status: .venv/installed
+	@PYTHONPATH=src $(BIN)/python -m fimtiers.status $(ARGS)
 
 # Tests that need a program or a right which this machine lacks are left out, and said to be.
 ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
