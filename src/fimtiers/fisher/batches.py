@@ -1,9 +1,9 @@
 """Data as the engine takes it: pairs of inputs and targets, whole or in batches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fimtiers.fisher.tracked import leaves, mapped
 
@@ -74,7 +74,7 @@ def first_samples(data: Data, number: int) -> tuple[Inputs, Any]:
     raise ValueError("data holds no batch; expected at least one (inputs, targets) pair")
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
+def call(model: Callable[..., Any], inputs: Inputs) -> Any:
     """Return the outputs of `model`."""
     if isinstance(inputs, dict):
         return model(**inputs)

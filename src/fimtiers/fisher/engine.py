@@ -169,10 +169,10 @@ class Engine:
 
 def _leaves_of_graph(loss: Tensor) -> Iterator[Tensor]:
     """Yield the leaves that a backward pass from `loss` would reach."""
-    pending, seen = [loss.grad_fn], {None}
+    pending, seen = [loss.grad_fn], set()
     while pending:
         node = pending.pop()
-        if node in seen:
+        if node is None or node in seen:
             continue
         seen.add(node)
         if hasattr(node, "variable"):

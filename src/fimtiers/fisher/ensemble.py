@@ -10,20 +10,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from fimtiers.fisher.batches import Data, Inputs, call, first_samples, length, micro_batches
 from fimtiers.fisher.calibration import SAMPLES, calibrate
-from fimtiers.fisher.diagonal import MEMORY, affordable, chosen, diagonal
+from fimtiers.fisher.diagonal import affordable, chosen, diagonal
 from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.fallback import Functional
+from fimtiers.fisher.forms import Dense, Form, Outer
 from fimtiers.fisher.interception import Interception, count_operations
+from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.refusals import refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
+from fimtiers.fisher.rules.contraction import LinearWeight
+from fimtiers.fisher.squares import Scaler
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tape import FormBuilder, Site, SquareCollector, Watch
 from fimtiers.fisher.tracked import Tracked
+
+
+CACHE = 64 << 20
+"""Default bound on what is kept for a micro-batch of all networks, bytes. Stacked tensors far
+beyond the last cache cost more than the calls that stacking saves."""
 
 
 def diagonal_ensemble(
@@ -34,7 +44,7 @@ def diagonal_ensemble(
     unit: str = "sequence",
     parameters: Sequence[str] | None = None,
     micro_batch: int | None = None,
-    memory: int = MEMORY,
+    memory: int = CACHE,
     check: bool = True,
 ) -> list[Diagonal]:
     """Return the Fisher diagonals of networks of one architecture on the same data.
@@ -108,7 +118,11 @@ class Stack:
         self.parameters = {name: p.detach() for name, p in self.parameters.items()}
         named = [dict(model.named_parameters()) for model in models]
         shapes = {name: named[0][name].shape for name in engine.names}
-        self.sums = [Sums(shapes, device=engine.sums.device) for _ in models]
+        self.stacked_sums = Sums(
+            {name: torch.Size((len(models), *shape)) for name, shape in shapes.items()},
+            device=engine.sums.device,
+        )
+        self.sums = [self.stacked_sums.of_member(s) for s in range(len(models))]
         self.own = [
             Interception({name: n[name] for name in engine.names}, engine.plan, sums)
             for n, sums in zip(named, self.sums, strict=True)
@@ -125,8 +139,8 @@ class Stack:
         def losses(parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> Tensor:
             nonlocal weight
             self.interception.recognise(parameters)
-            model = _Functional(self.engine.model, {**parameters, **buffers})
-            outputs = call(model, inputs)  # type: ignore[arg-type]
+            model = Functional(self.engine.model, {**parameters, **buffers})
+            outputs = call(model, inputs)
             values, weight = self.engine.objective.losses(outputs, targets)
             return torch.stack(list(values), 1)
 
@@ -148,6 +162,8 @@ class Stack:
             order = {site: number for number, site in enumerate(sites)}
 
             def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+                if self._add_stacked(site, gradient, saved, collectors[0].awaited):
+                    return
                 for s, collector in enumerate(collectors):
                     own = own_sites[s][order[site]]
                     collector.receive(own, gradient[s], tuple(x[s] for x in saved))
@@ -158,6 +174,28 @@ class Stack:
                 for collector in collectors:
                     collector.finish()
         return samples * weight
+
+    def _add_stacked(
+        self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...], awaited: Mapping[str, int]
+    ) -> bool:
+        """Square a linear layer with one token per sample for all networks at once.
+
+        Networks are groups of one product: small ones would spend their time in calls.
+        """
+        simple = gradient.ndim == 3 and site.layout == Block(0) and site.key[0] == "linear"
+        if not simple or any(tracked.label in awaited for tracked, _ in site.uses):
+            return False
+        scaler, networks = Scaler(), gradient.shape[0]
+        left = gradient.transpose(0, 1)
+        for tracked, build in site.uses:
+            form: Form = Dense(left)
+            if isinstance(build, LinearWeight):
+                right = saved[0].transpose(0, 1)
+                sizes = networks, left.shape[2], right.shape[2]
+                form = Outer(left.unsqueeze(1), right.unsqueeze(1), sizes, (0, 1, 2))
+            total = self.stacked_sums.totals[tracked.label]
+            self.stacked_sums.add(tracked.label, total, *form.squares(scaler))
+        return True
 
     def _of_network(self, site: Site, number: int) -> Site:
         """Return a site with the tracked tensors of one network."""
@@ -216,16 +254,6 @@ class StackedWatch(torch.autograd.Function):
             output = output.unsqueeze(0).expand(info.batch_size, *output.shape)
             return Watch.apply(output, root, site, *stacked), 0
         return Watch.apply(_front(output, in_dims[0]), root, site, *stacked), 0
-
-
-class _Functional:
-    """A model called with other parameters and buffers."""
-
-    def __init__(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
-        self.model, self.state = model, dict(state)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return functional_call(self.model, self.state, args, kwargs, tie_weights=True)
 
 
 def _front(tensor: Tensor, axis: int) -> Tensor:

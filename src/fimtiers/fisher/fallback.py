@@ -58,7 +58,7 @@ def add_by_vmap(
 
     def losses(chosen: Mapping[str, Tensor], inputs: Inputs, labels: Any) -> Tensor:
         inputs, labels = mapped(_with_axis, (inputs, labels))
-        outputs = call(_Functional(model, {**fixed, **chosen}), inputs)  # type: ignore[arg-type]
+        outputs = call(Functional(model, {**fixed, **chosen}), inputs)
         return torch.cat(list(objective.losses(outputs, labels)[0]))
 
     samples = length(inputs)
@@ -72,15 +72,15 @@ def add_by_vmap(
             sums.add(name, sums.totals[name], *Dense(gradient.flatten(0, 1)).squares(Scaler()))
 
 
-class _Functional:
-    """A model called with other parameters."""
+class Functional:
+    """A model called with other parameters and buffers."""
 
-    def __init__(self, model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-        self.model = model
-        self.parameters = dict(parameters)
+    def __init__(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+        self.model, self.state = model, dict(state)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return functional_call(self.model, self.parameters, args, kwargs, tie_weights=True)
+        """Call the model."""
+        return functional_call(self.model, self.state, args, kwargs, tie_weights=True)
 
 
 def _with_axis(item: Any) -> Any:

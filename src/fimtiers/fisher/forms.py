@@ -18,7 +18,9 @@ from fimtiers.fisher.windows import Window, unfold
 class Form(Protocol):
     """Gradients of one tensor for each of `samples` samples."""
 
-    samples: int
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
 
     def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
         """Return Σ_n G_n² / 4^k, shaped as the tensor, and k."""

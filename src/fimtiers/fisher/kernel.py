@@ -31,7 +31,7 @@ SINGLE_THREAD_TOKENS = 32
 STRETCH = 256
 """Entries of the right side handled at a time; four sums of this length fit in the first cache."""
 
-PAIRS = "UniTuple(i8, 2)(f4[:,::1], f4[:,::1], i8, f4[:,::1], f4[::1])"
+PAIRS = "UniTuple(i8, 2)(f4[:,:,::1], f4[:,:,::1], i8, f4[:,:,::1], f4[:,::1])"
 TOKENS = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
 
 PEAK_SAMPLES = 32
@@ -45,13 +45,13 @@ FAST = {"reassoc", "contract", "nsz"}
 
 
 def suits_pairs(left: Tensor, right: Tensor) -> bool:
-    """Return whether `pair_squares` applies: shapes (sample, L) and (sample, R)."""
-    lengths = left.shape[1], right.shape[1]
+    """Return whether `pair_squares` applies: shapes (sample, group, L) and (sample, group, R)."""
+    lengths = left.shape[2], right.shape[2]
     return (
         _on_processor(left, right)
         and min(lengths) >= MINIMUM_LENGTH
         and max(lengths) <= PAIR_LENGTH
-        and left.numel() * right.shape[1] >= MINIMUM_PRODUCTS
+        and left.numel() * right.shape[2] >= MINIMUM_PRODUCTS
     )
 
 
@@ -66,31 +66,35 @@ def suits_tokens(samples: int, tokens: int, left: int, right: int, *tensors: Ten
 
 
 def pair_squares(left: Tensor, right: Tensor, peak: int) -> tuple[Tensor, Tensor, int, int]:
-    """Return Σ_n l_n² ⊗ r_n² and Σ_n l_n², each side scaled exactly first.
+    """Return Σ_n l_n² ⊗ r_n² and Σ_n l_n² per group, each side scaled exactly first.
 
     Parameters
     ----------
     left, right
-        Shapes (sample, L) and (sample, R).
+        Shapes (sample, group, L) and (sample, group, R).
     peak
         The largest value of leading samples is scaled to nearly 2^`peak`.
 
     Returns
     -------
     squares
-        Σ_n l_n² ⊗ r_n² / 4^(k + m), shape (L, R).
+        Σ_n l_n² ⊗ r_n² / 4^(k + m), shape (group, L, R).
     left_squares
-        Σ_n l_n² / 4^k, shape (L,).
+        Σ_n l_n² / 4^k, shape (group, L).
     k, m
         Exponents of the scales of left and right.
     """
-    total = left.new_zeros(left.shape[1], right.shape[1])
-    left_total = left.new_zeros(left.shape[1])
-    exponents = _compiled(_add_pairs, PAIRS)(
-        left.contiguous().numpy(), right.contiguous().numpy(), peak,
-        total.numpy(), left_total.numpy(),
-    )  # fmt: skip
-    return total, left_total, *exponents
+    groups = left.shape[1]
+    total = left.new_zeros(groups, left.shape[2], right.shape[2])
+    left_total = left.new_zeros(groups, left.shape[2])
+    left_exponent, right_exponent = _compiled(_add_pairs, PAIRS)(
+        left.transpose(0, 1).contiguous().numpy(),
+        right.transpose(0, 1).contiguous().numpy(),
+        peak,
+        total.numpy(),
+        left_total.numpy(),
+    )
+    return total, left_total, left_exponent, right_exponent
 
 
 def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None = None) -> Tensor:
@@ -128,7 +132,7 @@ def _on_processor(*tensors: Tensor) -> bool:
 
 
 @cache
-def _compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
+def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
     """Return `function` in machine code."""
     import numba
 
@@ -136,19 +140,23 @@ def _compiled(function: Callable[..., None], signature: str) -> Callable[..., No
 
 
 def _add_pairs(
-    left: NDArray[Any], right: NDArray[Any], peak: int, total: NDArray[Any],
-    left_total: NDArray[Any],
-) -> tuple[int, int]:  # fmt: skip
-    samples, length = right.shape
-    outputs = left.shape[1]
+    lefts: NDArray[Any],
+    rights: NDArray[Any],
+    peak: int,
+    totals: NDArray[Any],
+    left_totals: NDArray[Any],
+) -> tuple[int, int]:
+    groups, samples, length = rights.shape
+    outputs = lefts.shape[2]
     exponents = np.zeros(2, np.int64)
     for side in range(2):
-        values = left if side == 0 else right
+        values = lefts if side == 0 else rights
         largest = np.float32(0)
-        for n in range(samples):
-            if n < PEAK_SAMPLES or largest == 0:
-                for i in range(values.shape[1]):
-                    largest = max(largest, abs(values[n, i]))
+        for g in range(groups):
+            for n in range(samples):
+                if n < PEAK_SAMPLES or largest == 0:
+                    for i in range(values.shape[2]):
+                        largest = max(largest, abs(values[g, n, i]))
         if 0 < largest < np.inf:
             exponent = math.frexp(largest)[1] - peak
             exponents[side] = max(-MAXIMUM_EXPONENT, min(exponent, MAXIMUM_EXPONENT))
@@ -156,34 +164,35 @@ def _add_pairs(
     right_scale = np.float32(math.ldexp(1.0, -exponents[1]))
     r = np.empty((8, length), np.float32)
     r0, r1, r2, r3, r4, r5, r6, r7 = r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]
-    for start in range(0, samples, 8):
-        stop = min(start + 8, samples)
-        n1, n2, n3 = min(start + 1, stop - 1), min(start + 2, stop - 1), min(start + 3, stop - 1)
-        n4, n5, n6 = min(start + 4, stop - 1), min(start + 5, stop - 1), min(start + 6, stop - 1)
-        n7 = stop - 1
-        for k in range(8):
-            # Past the end there is nothing on the right; what the left repeats does not matter.
-            weight = right_scale if start + k < stop else np.float32(0)
-            for i in range(length):
-                x = right[min(start + k, n7), i] * weight
-                r[k, i] = x * x
-        for o in range(outputs):
-            l0, l1 = left[start, o] * left_scale, left[n1, o] * left_scale
-            l2, l3 = left[n2, o] * left_scale, left[n3, o] * left_scale
-            l4, l5 = left[n4, o] * left_scale, left[n5, o] * left_scale
-            l6, l7 = left[n6, o] * left_scale, left[n7, o] * left_scale
-            l0, l1, l2, l3 = l0 * l0, l1 * l1, l2 * l2, l3 * l3
-            l4, l5, l6, l7 = l4 * l4, l5 * l5, l6 * l6, l7 * l7
-            f = total[o]
-            for i in range(length):
-                f[i] += (
-                    l0 * r0[i] + l1 * r1[i] + l2 * r2[i] + l3 * r3[i]
-                    + l4 * r4[i] + l5 * r5[i] + l6 * r6[i] + l7 * r7[i]
-                )  # fmt: skip
-    for n in range(samples):
-        for o in range(outputs):
-            x = left[n, o] * left_scale
-            left_total[o] += x * x
+    for g in range(groups):
+        left, right, total, left_total = lefts[g], rights[g], totals[g], left_totals[g]
+        for start in range(0, samples, 8):
+            last = min(start + 8, samples) - 1
+            n1, n2, n3 = min(start + 1, last), min(start + 2, last), min(start + 3, last)
+            n4, n5, n6 = min(start + 4, last), min(start + 5, last), min(start + 6, last)
+            for k in range(8):
+                # Past the end the right is zero; what the left repeats does not matter.
+                weight = right_scale if start + k <= last else np.float32(0)
+                for i in range(length):
+                    x = right[min(start + k, last), i] * weight
+                    r[k, i] = x * x
+            for o in range(outputs):
+                l0, l1 = left[start, o] * left_scale, left[n1, o] * left_scale
+                l2, l3 = left[n2, o] * left_scale, left[n3, o] * left_scale
+                l4, l5 = left[n4, o] * left_scale, left[n5, o] * left_scale
+                l6, l7 = left[n6, o] * left_scale, left[last, o] * left_scale
+                l0, l1, l2, l3 = l0 * l0, l1 * l1, l2 * l2, l3 * l3
+                l4, l5, l6, l7 = l4 * l4, l5 * l5, l6 * l6, l7 * l7
+                f = total[o]
+                for i in range(length):
+                    f[i] += (
+                        l0 * r0[i] + l1 * r1[i] + l2 * r2[i] + l3 * r3[i]
+                        + l4 * r4[i] + l5 * r5[i] + l6 * r6[i] + l7 * r7[i]
+                    )  # fmt: skip
+        for n in range(samples):
+            for o in range(outputs):
+                x = left[n, o] * left_scale
+                left_total[o] += x * x
     return exponents[0], exponents[1]
 
 

@@ -87,7 +87,8 @@ class Ragged:
 
 def label_weights(samples: int, like: Tensor) -> list[Tensor]:
     """Return the weights of the samples' losses, one tensor of shape (sample,) per digit."""
-    weights, index = [], torch.arange(samples, device=like.device)
+    weights: list[Tensor] = []
+    index = torch.arange(samples, device=like.device)
     while not weights or index.any():
         weights.append(torch.exp2((index % BASE).to(like.dtype)))
         index = index // BASE

@@ -35,8 +35,8 @@ class Scaler:
     """
 
     def __init__(self) -> None:
-        self._squared: dict[tuple[int, int], tuple[Tensor, Tensor, int]] = {}
-        self._sums: dict[tuple[int, int], tuple[Tensor, Tensor, int]] = {}
+        self._squared: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
+        self._sums: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
 
     def exponent(self, values: Tensor) -> int:
         """Return k that brings the peak of `values` / 2^k near 2^`PEAK_EXPONENT`."""
@@ -54,27 +54,31 @@ class Scaler:
 
     def squared(self, values: Tensor) -> tuple[Tensor, int]:
         """Return `values`² / 4^k and k."""
-        key = (values.data_ptr(), values.numel())
+        key = _identity(values)
         if key not in self._squared or not values.is_contiguous():
             scaled, exponent = self.scaled(values)
             squares = values.square() if scaled is values else scaled.square_()
             # The values are kept, lest others come to lie at their address.
             self._squared[key] = values, squares, exponent
         _, squares, exponent = self._squared[key]
-        return squares.view(values.shape), exponent
+        return squares.reshape(values.shape), exponent
 
     def remember_sum(self, values: Tensor, squares: Tensor, exponent: int) -> None:
         """Note that Σ_n `values`_n² is `squares` · 4^`exponent`."""
-        if values.is_contiguous():
-            self._sums[values.data_ptr(), values.numel()] = values, squares, exponent
+        self._sums[_identity(values)] = values, squares, exponent
 
     def summed(self, values: Tensor) -> tuple[Tensor, int]:
         """Return Σ_n `values`_n² / 4^k over the first axis, and k."""
-        known = self._sums.get((values.data_ptr(), values.numel()))
-        if known is not None and values.is_contiguous():
+        known = self._sums.get(_identity(values))
+        if known is not None:
             return known[1].view(values.shape[1:]), known[2]
         squares, exponent = self.squared(values)
         return squares.sum(0), exponent
+
+
+def _identity(values: Tensor) -> tuple[int, ...]:
+    """Return what two views of the same samples have in common."""
+    return values.data_ptr(), values.numel(), values.shape[0], values.stride(0)
 
 
 def peak_exponent(values: Tensor) -> int:
@@ -203,19 +207,17 @@ def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale:
 
 def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:
     """Return (l²)ᵀ r² / 4^k per group and k, from shapes (sample, group, L), (sample, group, R)."""
-    if left.shape[1] > 1:
-        left, left_exponent = scaler.squared(left)
-        right, right_exponent = scaler.squared(right)
-        squares = left.permute(1, 2, 0) @ right.transpose(0, 1)
-        return squares, left_exponent + right_exponent
-    left, right = left[:, 0], right[:, 0]
     if kernel.suits_pairs(left, right):
         squares, left_squares, *exponents = kernel.pair_squares(left, right, PEAK_EXPONENT)
         scaler.remember_sum(left, left_squares, exponents[0])
-        return squares.unsqueeze(0), sum(exponents)
+        return squares, sum(exponents)
     left, left_exponent = scaler.squared(left)
     right, right_exponent = scaler.squared(right)
-    return (left.t() @ right).unsqueeze(0), left_exponent + right_exponent
+    if left.shape[1] == 1:
+        squares = (left[:, 0].t() @ right[:, 0]).unsqueeze(0)
+    else:
+        squares = left.permute(1, 2, 0) @ right.transpose(0, 1)
+    return squares, left_exponent + right_exponent
 
 
 def _tile_squares(left: Tensor, right: Tensor) -> Tensor:

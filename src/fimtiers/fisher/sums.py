@@ -47,6 +47,13 @@ class Sums:
         self.exponents = dict.fromkeys(shapes, 0)
         self._unset = set(shapes) if dtype == torch.float32 else set()
 
+    def of_member(self, number: int) -> "Sums":
+        """Return the sums of one member, if the first axis of all tensors counts members."""
+        member = Sums({}, self.dtype, self.device)
+        member.totals = {name: total[number] for name, total in self.totals.items()}
+        member.exponents = dict.fromkeys(member.totals, 0)
+        return member
+
     def clear(self, names: Iterable[str] | None = None) -> None:
         """Set the sums of some parameters, or of all, to zero."""
         for name in self.totals if names is None else names:
