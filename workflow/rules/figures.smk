@@ -79,7 +79,7 @@ rule plot_thresholds:
         svg=report(
             "<results>/figures/thresholds_{panel}.svg",
             caption="../report/thresholds.rst",
-            category="Statistics",
+            category="Tests",
             labels={"figure": "Threshold and ROC curve", "panel": "{panel}"},
         ),
         pdf="<results>/figures/thresholds_{panel}.pdf",

@@ -1,7 +1,7 @@
 # Tables that a reader opens first.
 #
 # Requires: <results>/statistics/{panel}/*.csv and the published numbers
-# Gives:    <results>/tables/panel.csv, <results>/tables/panel_per_seed.csv
+# Gives:    <results>/tables/panel.csv, <results>/tables/panel_per_seed.csv, both as HTML too
 
 
 rule tabulate_panel:
@@ -12,14 +12,16 @@ rule tabulate_panel:
         published_values=RESOURCES / "published/panel_per_seed.csv",
         published_intervals=RESOURCES / "published/dichotomy.csv",
     output:
+        "<results>/tables/panel.csv",
+        "<results>/tables/panel_per_seed.csv",
         report(
-            "<results>/tables/panel.csv",
+            "<results>/tables/panel.html",
             caption="../report/panel.rst",
             category="Headline",
             labels={"table": "Systems, published and measured"},
         ),
         report(
-            "<results>/tables/panel_per_seed.csv",
+            "<results>/tables/panel_per_seed.html",
             caption="../report/panel_per_seed.rst",
             category="Headline",
             labels={"table": "Seeds, published and measured"},
