@@ -166,8 +166,9 @@ def test_published_values_of_a_batch_of_two_lie_among_those_of_other_seeds():
         means.append(logs.mean())
         spread = logs.std(ddof=1)
         assert 0.5 < spread < 10
-        # Mean of three against the mean of eight, at three standard errors.
-        assert abs(expected - means[-1]) < 3 * spread * np.sqrt(1 / 3 + 1 / 8)
+        # Mean of three against the mean of eight, at four standard errors: each repetition with
+        # other rounding is another draw.
+        assert abs(expected - means[-1]) < 4 * spread * np.sqrt(1 / 3 + 1 / 8)
     slope, _ = np.polyfit(np.sqrt(DEPTHS), means, 1)
     assert 14 < slope < 20
 
