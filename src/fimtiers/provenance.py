@@ -4,6 +4,9 @@ Snakemake tracks a script's own file at most. Here each rule declares its roots,
 modules that it loads by name, and gets one hash for every module of the package that these import,
 directly or not. The hash is taken of the normalised syntax tree, so comments, docstrings and
 layout do not count. Only the standard library is used: Snakefiles import this module.
+
+A root can be one function of a module: then just the part of the module counts that the function
+can reach by name, so that a new formula for F trains nothing again.
 """
 
 import ast
@@ -18,6 +21,8 @@ PACKAGE = "fimtiers"
 SOURCE = Path(__file__).parent.parent
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
 HASH_DIGITS = 12
+FRAME = frozenset({f"{PACKAGE}.{name}" for name in ("job", "progress", "provenance")})
+"""What starts, logs and checks every job and computes nothing: no edit of these re-runs a job."""
 
 
 def code_closure(*roots: str | Path) -> dict[str, str]:
@@ -26,19 +31,22 @@ def code_closure(*roots: str | Path) -> dict[str, str]:
     Parameters
     ----------
     *roots
-        Dotted module names (``fimtiers.substrates.mlp``) or paths of scripts.
+        Dotted module names (``fimtiers.substrates.mlp``), one function of a module
+        (``fimtiers.substrates.mlp:build_state``), or paths of scripts.
 
     Returns
     -------
     dict
         Module name, or file name of a script, to a hash of its normalised syntax tree, sorted by
         name. Function-level imports and parent packages are included, imports under
-        ``if TYPE_CHECKING`` are not.
+        ``if TYPE_CHECKING`` are not. A function that is looked up by a text is not seen.
 
     Raises
     ------
     ModuleNotFoundError
         If a root is a dotted name without a file.
+    AttributeError
+        If a root names a function that its module does not define.
     """
     hashes: dict[str, str] = {}
     waiting: list[str | Path] = list(roots)
@@ -47,10 +55,12 @@ def code_closure(*roots: str | Path) -> dict[str, str]:
         name = root.name if isinstance(root, Path) else root
         if name in hashes:
             continue
-        hashes[name], imported = _read(_path_of(root))
+        hashes[name], imported, _ = _read(root)
+        if name in FRAME:
+            hashes[name] = "frame"
         waiting.extend(imported)
         if not isinstance(root, Path):
-            waiting.extend(_parents(root))
+            waiting.extend(_parents(root.partition(":")[0]))
     return dict(sorted(hashes.items()))
 
 
@@ -60,7 +70,9 @@ def package_versions(*roots: str | Path) -> dict[str, str]:
     A package that is not installed where Snakemake runs has the version ``absent``: its rule then
     runs in an environment of its own, which Snakemake tracks itself.
     """
-    names = {name for root in _closure_paths(*roots) for name in _third_party(root)}
+    closure: list[str | Path] = [root for root in roots if isinstance(root, Path)]
+    closure += [name for name in code_closure(*roots) if not name.endswith(".py")]
+    names = {name for root in closure for name in _read(root)[2]}
     return {name: _version(name) for name in sorted(names)}
 
 
@@ -72,15 +84,10 @@ def undeclared_modules(closure: Iterable[str]) -> list[str]:
     return sorted(loaded - set(closure))
 
 
-def _closure_paths(*roots: str | Path) -> Iterator[Path]:
-    yield from (root for root in roots if isinstance(root, Path))
-    yield from (_path_of(name) for name in code_closure(*roots) if not name.endswith(".py"))
-
-
 def _path_of(root: str | Path) -> Path:
     if isinstance(root, Path):
         return root
-    stem = SOURCE.joinpath(*root.split("."))
+    stem = SOURCE.joinpath(*root.partition(":")[0].split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
             return path
@@ -92,17 +99,59 @@ def _parents(module: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
 
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Hash and imported modules of one file, read again only if the file changed."""
+def _read(root: str | Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Hash, modules of the package and other packages of one root, read again if it changed."""
+    path = _path_of(root)
+    function = "" if isinstance(root, Path) else root.partition(":")[2]
     status = path.stat()
-    return _read_version(path, status.st_mtime_ns, status.st_size)
+    return _read_version(path, function, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _read_version(path: Path, mtime_ns: int, size: int) -> tuple[str, tuple[str, ...]]:
+def _read_version(
+    path: Path, function: str, mtime_ns: int, size: int
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     tree = _without_documentation(ast.parse(path.read_bytes(), filename=str(path)))
+    if function:
+        tree.body = _reached(tree.body, function, path)
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:HASH_DIGITS]
-    return digest, tuple(sorted(set(_imported_modules(tree, path))))
+    imported = set(_imported_modules(tree, path))
+    return digest, tuple(sorted(imported)), tuple(sorted(set(_third_party(tree, path))))
+
+
+def _reached(body: list[ast.stmt], function: str, path: Path) -> list[ast.stmt]:
+    """Statements of a module that `function` can reach by name, and those that define no name."""
+    defining: dict[str, list[int]] = {}
+    for position, statement in enumerate(body):
+        for name in _defined_names(statement):
+            defining.setdefault(name, []).append(position)
+    if function not in defining:
+        raise AttributeError(f"{path} defines no {function!r}", name=function)
+    reached: set[int] = set()
+    waiting = [position for position, node in enumerate(body) if not _defined_names(node)]
+    waiting += defining[function]
+    while waiting:
+        position = waiting.pop()
+        if position in reached:
+            continue
+        reached.add(position)
+        for node in ast.walk(body[position]):
+            if isinstance(node, ast.Name):
+                waiting += defining.get(node.id, [])
+    return [body[position] for position in sorted(reached)]
+
+
+def _defined_names(statement: ast.stmt) -> set[str]:
+    """Names that a definition, an import or an assignment gives; none for other statements."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+        case ast.Import() | ast.ImportFrom():
+            return {alias.asname or alias.name.split(".")[0] for alias in statement.names} - {"*"}
+        case ast.Assign() | ast.AnnAssign():
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            return {target.id for target in targets if isinstance(target, ast.Name)}
+    return set()
 
 
 def _without_documentation(tree: ast.Module) -> ast.Module:
@@ -169,8 +218,8 @@ def _exists(module: str) -> bool:
     return stem.with_suffix(".py").is_file() or (stem / "__init__.py").is_file()
 
 
-def _third_party(path: Path) -> Iterator[str]:
-    for name in _import_names(ast.parse(path.read_bytes()), path):
+def _third_party(tree: ast.Module, path: Path) -> Iterator[str]:
+    for name in _import_names(tree, path):
         top = name.split(".")[0]
         if top and top != PACKAGE and top not in sys.stdlib_module_names:
             yield top

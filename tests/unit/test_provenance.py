@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy
 import pytest
 
 from fimtiers import provenance
@@ -79,14 +80,71 @@ def test_an_edit_of_an_imported_module_changes_just_its_hash(package):
     assert {name for name in after if after[name] != before[name]} == {"fimtiers.parts.b"}
 
 
+FUNCTIONS = """
+import fimtiers.c
+from fimtiers.parts import b
+
+SCALE = 2
+register()
+
+
+def build():
+    return scaled(b.g())
+
+
+def scaled(x):
+    return SCALE * x
+
+
+def measure():
+    return fimtiers.c.X
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("return scaled(b.g())", "return scaled(b.g()) + 1", True),
+        ("SCALE * x", "SCALE + x", True),
+        ("SCALE = 2", "SCALE = 3", True),
+        ("register()", "register(1)", True),
+        ("return fimtiers.c.X", "return 2 * fimtiers.c.X", False),
+        ("import fimtiers.c", "import fimtiers.c, numpy", False),
+    ],
+)
+def test_of_one_function_counts_what_it_reaches_by_name(package, old, new, counts):
+    (package / "d.py").write_text(FUNCTIONS)
+    before = provenance.code_closure("fimtiers.d:build")
+    assert "fimtiers.parts.b" in before
+    assert "fimtiers.c" not in before
+    edited(package / "d.py", old, new)
+    assert (provenance.code_closure("fimtiers.d:build") != before) == counts
+
+
+def test_of_one_function_count_the_packages_it_reaches(package):
+    (package / "d.py").write_text(FUNCTIONS.replace("import fimtiers.c", "import numpy as c"))
+    assert provenance.package_versions("fimtiers.d:build") == {}
+    assert provenance.package_versions("fimtiers.d") == {"numpy": numpy.__version__}
+
+
+def test_a_missing_function_is_an_error_that_names_it(package):
+    with pytest.raises(AttributeError, match="defines no 'h'"):
+        provenance.code_closure("fimtiers.a:h")
+
+
+def test_the_frame_of_a_job_is_named_and_its_edits_do_not_count(package):
+    (package / "job.py").write_text("X = 1\n")
+    before = provenance.code_closure("fimtiers.job")
+    edited(package / "job.py", "X = 1", "X = 2")
+    assert provenance.code_closure("fimtiers.job") == before
+
+
 def test_a_missing_root_is_an_error_that_names_it(package):
     with pytest.raises(ModuleNotFoundError, match=r"fimtiers\.nothing"):
         provenance.code_closure("fimtiers.nothing")
 
 
 def test_package_versions_name_what_the_closure_imports(package):
-    import numpy
-
     assert provenance.package_versions("fimtiers.a") == {"numpy": numpy.__version__}
     edited(package / "a.py", "import numpy", "import not_installed_anywhere")
     assert provenance.package_versions("fimtiers.a") == {"not_installed_anywhere": "absent"}

@@ -66,8 +66,11 @@ def code_of(script, *modules):
     return json.dumps({**code_closure(*roots), **package_versions(*roots)})
 
 
-def substrate_code(script):
-    return lambda wildcards: code_of(script, substrate_module(wildcards))
+def substrate_code(script, function):
+    """What `script` depends on, if all that it calls of a substrate is one function."""
+    return lambda wildcards: code_of(
+        script, f"{substrate_module(wildcards)}:{function}"
+    )
 
 
 def environment(wildcards):

@@ -21,7 +21,7 @@ rule extract_fisher:
         runtime=runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job(),
-        code=substrate_code("extract_fisher.py"),
+        code=substrate_code("extract_fisher.py", "fisher_diagonal"),
     shell:
         "python $FIMTIERS_SCRIPTS/extract_fisher.py --log {log:q} "
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"
@@ -48,7 +48,7 @@ rule measure_convergence:
             probe_counts=system_of(wildcards).probe_counts,
             ratio_rule=system_of(wildcards).ratio_rule,
         ),
-        code=substrate_code("measure_convergence.py"),
+        code=substrate_code("measure_convergence.py", "fisher_diagonal"),
     shell:
         "python $FIMTIERS_SCRIPTS/measure_convergence.py --log {log:q} "
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"

@@ -21,7 +21,7 @@ rule build_states:
         runtime=runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job(),
-        code=substrate_code("build_states.py"),
+        code=substrate_code("build_states.py", "build_state"),
     shell:
         "python $FIMTIERS_SCRIPTS/build_states.py --log {log:q} "
         "--settings {params.settings:q} --output {output:q}"
@@ -42,7 +42,7 @@ rule build_state:
         runtime=runtime,
     params:
         settings=lambda wildcards: system_of(wildcards).job([wildcards.point]),
-        code=substrate_code("build_states.py"),
+        code=substrate_code("build_states.py", "build_state"),
     shell:
         "python $FIMTIERS_SCRIPTS/build_states.py --log {log:q} "
         "--settings {params.settings:q} --output {output:q}"
