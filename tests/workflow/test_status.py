@@ -1,0 +1,99 @@
+"""One command says what is done, what is stale, and which module or setting is the cause."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def status(checkout):
+    """Print the status and split it into its blocks."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fimtiers.status"],
+        cwd=checkout.root,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout.root / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, *blocks = done.stdout.strip().split("\n\n")
+    causes = dict(block.split(":\n", 1) for block in blocks)
+    return head, {
+        cause: [line.strip() for line in jobs.splitlines()] for cause, jobs in causes.items()
+    }
+
+
+def test_a_finished_study_is_said_to_be_done(clone):
+    head, causes = status(clone)
+    assert head.endswith("jobs are done and up to date.")
+    assert causes == {}
+
+
+def test_a_fresh_checkout_has_no_results_yet(empty):
+    head, causes = status(empty)
+    assert head.startswith("0 of ")
+    assert "build_states system=chain" in causes["no result yet"]
+
+
+def test_an_edited_module_is_named_and_what_follows_comes_last(clone):
+    clone.edit(
+        "src/fimtiers/substrates/ising_chain.py",
+        "return beta * (1 - m**2)",
+        "return 2 * beta * (1 - m**2)",
+    )
+    _, causes = status(clone)
+    assert list(causes) == ["fimtiers.substrates.ising_chain changed", "follows from the above"]
+    assert "build_states system=chain" in causes["fimtiers.substrates.ising_chain changed"]
+    assert "aggregate_tiers system=chain" in causes["follows from the above"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause", "job"),
+    [
+        ("sites: 8,", "sites: 9,", "chain: sites 8 → 9", "build_states system=chain"),
+        (
+            "[0, 1]\n    settings: {size",
+            "[0]\n    settings: {size",
+            "matrix: seeds [0, 1] → [0]",
+            "build_states system=matrix",
+        ),
+        ("[4, 8]", "[4, 8, 16]", "net: point width=16 is new", "gather_states system=net"),
+        (
+            "steps: 50",
+            "steps: 51",
+            "net: steps 50 → 51 at width=8",
+            "build_state system=net point=width=8",
+        ),
+        (
+            "confidence: 0.95",
+            "confidence: 0.9",
+            "confidence 0.95 → 0.9",
+            "estimate_intervals panel=published",
+        ),
+    ],
+)
+def test_a_changed_setting_is_named_with_both_values(clone, old, new, cause, job):
+    clone.edit("config/config.yaml", old, new)
+    _, causes = status(clone)
+    assert job in causes[cause]
+
+
+def test_another_version_of_a_package_is_named(clone, tmp_path):
+    metadata = clone.root / "src" / "scikit_learn-999.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 999\n")
+    _, causes = status(clone)
+    (cause,) = (cause for cause in causes if cause.startswith("package scikit-learn"))
+    assert cause.endswith("→ 999")
+    assert causes[cause] == [
+        "classify_held_out panel=corrected",
+        "classify_held_out panel=published",
+    ]
+
+
+def test_results_without_a_record_are_said_to_be_of_unknown_origin(clone):
+    for record in (clone.root / ".snakemake/metadata").iterdir():
+        record.unlink()
+    head, _ = status(clone)
+    assert "results without a record in .snakemake/metadata" in head
