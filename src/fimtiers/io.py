@@ -22,8 +22,9 @@ from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
 CONVENTIONS = "CF-1.11"
 COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
 """Lossless, with a checksum of each chunk that any netCDF reader checks."""
-CHECKSUM = "content_blake2b"
-"""Root attribute: a hash of names, values and attributes, which the chunks' checksums leave out."""
+SEAL = b"\nblake2b %s\n"
+"""Last bytes of a file: a hash of all before. HDF5 readers ignore what follows their data."""
+BLOCK_BYTES = 1 << 20
 TENSOR_TABLE = ("tensor_name", "layer", "role", "shape")
 
 
@@ -60,9 +61,7 @@ def _space_left(folder: Path) -> str:
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
-    """Write `tree` to a netCDF-4 file in one step, numbers compressed, all of it with checksums."""
-    tree = tree.copy()
-    tree.attrs[CHECKSUM] = _checksum(tree)
+    """Write `tree` to a netCDF-4 file in one step, numbers compressed, sealed with a checksum."""
     encoding = {
         node.path: {
             name: dict(COMPRESSION)
@@ -73,10 +72,16 @@ def write_tree(path: Path, tree: xr.DataTree) -> None:
     }
     with atomic(path) as temporary:
         tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding, write_inherited_coords=False)
+        seal = _seal(temporary, temporary.stat().st_size)
+        with temporary.open("ab") as file:
+            file.write(seal)
 
 
 def read_tree(path: Path) -> xr.DataTree:
     """Read a whole file into memory.
+
+    The seal is checked first: the HDF5 library may crash on a damaged file, and it checks numbers
+    but not names and attributes.
 
     Raises
     ------
@@ -84,41 +89,26 @@ def read_tree(path: Path) -> xr.DataTree:
         If the file is missing, truncated or damaged; the message names it.
     """
     try:
-        with xr.open_datatree(path, engine="netcdf4") as file:
-            tree = file.load()
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        size = path.stat().st_size - len(_seal(path, 0))
+        with path.open("rb") as file:
+            file.seek(max(size, 0))
+            intact = file.read() == _seal(path, size)
+        if not intact:
+            raise ValueError("it is damaged or incomplete, its checksum does not match")
+        with xr.open_datatree(path, engine="netcdf4") as tree:
+            return tree.load()
+    except (OSError, RuntimeError, ValueError) as error:
         raise OSError(f"cannot read {path}: {error}; delete it and run again") from error
-    expected = tree.attrs.pop(CHECKSUM, "missing")
-    if expected != _checksum(tree):
-        raise OSError(
-            f"{path} is damaged: its content does not have the checksum that is written in it, "
-            f"{expected}; delete it and run again"
-        )
-    return tree
 
 
-def _checksum(tree: xr.DataTree) -> str:
-    """Hash of all names, dimensions, values and attributes, however they are stored."""
+def _seal(path: Path, size: int) -> bytes:
+    """Make the seal of the first `size` bytes of a file."""
     digest = hashlib.blake2b(digest_size=16)
-    for node in sorted(tree.subtree, key=lambda node: node.path):
-        dataset = node.to_dataset(inherit=False)
-        digest.update(repr((node.path, _plain_attributes(dataset.attrs))).encode())
-        for name in sorted(map(str, dataset.variables)):
-            variable = dataset.variables[name]
-            text = variable.dtype.kind in "OUST"
-            kind = "text" if text else variable.dtype.str
-            description = (name, variable.dims, variable.shape, kind)
-            digest.update(repr((*description, _plain_attributes(variable.attrs))).encode())
-            values = variable.values
-            digest.update(
-                repr(values.tolist()).encode() if text else np.ascontiguousarray(values).data
-            )
-    return digest.hexdigest()
-
-
-def _plain_attributes(attributes: Mapping[Any, Any]) -> list[tuple[str, Any]]:
-    """Attributes in one order and as Python values: a file gives numbers back as NumPy's."""
-    return sorted((str(key), np.asarray(value).tolist()) for key, value in attributes.items())
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, BLOCK_BYTES))):
+            digest.update(block)
+            size -= len(block)
+    return SEAL % digest.hexdigest().encode()
 
 
 def write_states(
