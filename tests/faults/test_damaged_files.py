@@ -71,5 +71,5 @@ def test_no_flipped_bit_anywhere_in_a_file_goes_unnoticed(undisturbed, tmp_path)
 def test_no_truncated_file_goes_unnoticed(undisturbed, tmp_path, size):
     path = tmp_path / "short.nc"
     path.write_bytes((undisturbed.root / FISHER).read_bytes()[:size])
-    with pytest.raises(OSError, match="cannot read .*short.nc: it is damaged or incomplete"):
+    with pytest.raises(OSError, match="it is damaged or incomplete"):
         io.read_tree(path)
