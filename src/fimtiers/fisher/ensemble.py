@@ -30,7 +30,6 @@ from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tape import FormBuilder, Site, SquareCollector, Watch
 from fimtiers.fisher.tracked import Tracked
 
-
 CACHE = 64 << 20
 """Default bound on what is kept for a micro-batch of all networks, bytes. Stacked tensors far
 beyond the last cache cost more than the calls that stacking saves."""
@@ -114,7 +113,7 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module], engine: Engine) -> None:
         self.engine = engine
-        self.parameters, self.buffers = stack_module_state(list(models))  # type: ignore[arg-type]
+        self.parameters, self.buffers = stack_module_state(list(models))
         self.parameters = {name: p.detach() for name, p in self.parameters.items()}
         named = [dict(model.named_parameters()) for model in models]
         shapes = {name: named[0][name].shape for name in engine.names}

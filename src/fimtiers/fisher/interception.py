@@ -110,11 +110,9 @@ class Interception(TorchFunctionMode):
     def _deliver(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
         if self.receiver is None:
             raise RuntimeError("a backward pass ran inside the forward pass of the model")
-        self.active = False
-        try:
+        # What is done with a gradient is no business of the interception.
+        with torch._C.DisableTorchFunction():
             self.receiver(site, gradient, saved)
-        finally:
-            self.active = True
 
     def tracked(self, item: Any) -> Tracked | None:
         """Return the record of a tensor if it is a parameter or made of parameters."""
@@ -163,8 +161,19 @@ class Interception(TorchFunctionMode):
                 result = DECOMPOSITIONS[name](*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        args, kwargs = mapped(self._known, args), mapped(self._known, kwargs)
-        found = [x for x in leaves((args, kwargs)) if isinstance(x, Tracked)]
+        found: list[Tracked] = []
+
+        def recognised(item: Any) -> Any:
+            """Return the record of a tracked tensor, the value of one left to the fallback."""
+            tracked = self.known.get(id(item))
+            if tracked is None:
+                return item
+            if not self.plan.without_rule.keys().isdisjoint(tracked.roots):
+                return tracked.value
+            found.append(tracked)
+            return tracked
+
+        args, kwargs = mapped(recognised, args), mapped(recognised, kwargs)
         if not found:
             return func(*args, **kwargs)
         return self._run(name, func, args, kwargs, found)
@@ -177,14 +186,6 @@ class Interception(TorchFunctionMode):
             if isinstance(x, (tuple, list)) and self._meets_parameter(x, {}):
                 return True
         return bool(kwargs) and self._meets_parameter(tuple(kwargs.values()), {})
-
-    def _known(self, item: Any) -> Any:
-        """Return the record of a tracked tensor, the value of one left to the fallback."""
-        tracked = self.known.get(id(item))
-        if tracked is None:
-            return item
-        left = self.plan.without_rule and any(r in self.plan.without_rule for r in tracked.roots)
-        return tracked.value if left else tracked
 
     def _run(
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]

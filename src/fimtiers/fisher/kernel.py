@@ -128,7 +128,7 @@ def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None
 
 
 def _on_processor(*tensors: Tensor) -> bool:
-    return all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    return all(t.is_cpu and t.dtype == torch.float32 for t in tensors)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -38,14 +39,17 @@ class Unbroadcast:
         sample = layout.axis
         if sample is not None and sample >= missing and self.aligned[sample - missing] != 1:
             raise MixedSamplesError
-        axes = [
-            axis + 1
-            for axis in range(gradient.ndim)
-            if axis < missing or self.aligned[axis - missing] == 1
-        ]
+        axes = _broadcast_axes(self.aligned, gradient.ndim)
         front = layout.front(gradient, sample or 0, samples)
         total = summed(front, axes).reshape(samples, *self.shape)
-        return Dense(total, summands=front, axes=tuple(axes))
+        return Dense(total, summands=front, axes=axes)
+
+
+@cache
+def _broadcast_axes(aligned: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Return the axes along which a tensor was repeated, counted behind the sample axis."""
+    missing = ndim - len(aligned)
+    return tuple(axis + 1 for axis in range(ndim) if axis < missing or aligned[axis - missing] == 1)
 
 
 def summed(values: Tensor, axes: Sequence[int]) -> Tensor:
