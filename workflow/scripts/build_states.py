@@ -5,6 +5,7 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, version_attributes
 from fimtiers.job import run_job
+from fimtiers.progress import track
 
 
 def main(args):
@@ -12,7 +13,10 @@ def main(args):
     substrate = substrates.load(job["substrate"])
     limit_threads()
     seeds = np.array(job["seeds"])
-    states = {point: substrate.build_state(settings, seeds) for point, settings in job["points"]}
+    states = {
+        point: substrate.build_state(settings, seeds)
+        for point, settings in track(job["points"], len(job["points"]), "points")
+    }
     io.write_states(args.output, states, job, version_attributes())
 
 

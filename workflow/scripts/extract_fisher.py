@@ -3,6 +3,7 @@
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, version_attributes
 from fimtiers.job import run_job
+from fimtiers.progress import track
 
 
 def main(args):
@@ -12,7 +13,7 @@ def main(args):
     states = io.read_states(args.states)
     diagonals = {
         point: substrate.fisher_diagonal(settings, states[point])
-        for point, settings in job["points"]
+        for point, settings in track(job["points"], len(job["points"]), "points")
     }
     io.write_fisher(args.output, diagonals, job, version_attributes())
 

@@ -5,6 +5,7 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, version_attributes
 from fimtiers.job import run_job
+from fimtiers.progress import track
 from fimtiers.tiers import describe, published_ratio, tier_ratio, zero_fraction
 
 
@@ -17,7 +18,7 @@ def main(args):
     for point, settings in job["points"]:
         diagonals = [
             substrate.fisher_diagonal({**settings, "probes": count}, states[point]).fim
-            for count in job["probe_counts"]
+            for count in track(job["probe_counts"], len(job["probe_counts"]), "probe counts")
         ]
         summaries[point] = {
             "tier_ratio": np.stack([tier_ratio(fim) for fim in diagonals]),

@@ -8,6 +8,7 @@ from torch import nn
 
 from fimtiers import fisher, torch_generators
 from fimtiers.networks.modules import Draw, Loss
+from fimtiers.progress import track
 from fimtiers.records import FisherDiagonal, State
 
 
@@ -36,7 +37,8 @@ def fisher_of_modules(
     """
     streams = torch_generators.unpack(state.fixed["generator"])
     rows, losses = [], []
-    for module, stream in zip(modules, streams, strict=True):
+    pairs = zip(modules, streams, strict=True)
+    for module, stream in track(pairs, len(streams), "seeds"):
         x = draw(stream, probes)
         rows.append(fisher.diagonal(module, loss, (x, x)).flat().numpy())
         with torch.no_grad():

@@ -16,6 +16,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from fimtiers import torch_generators
 from fimtiers.networks.modules import Draw, Loss
+from fimtiers.progress import track
 from fimtiers.records import FisherDiagonal, State
 
 ELEMENTS_PER_CHUNK = 2**24
@@ -103,7 +104,8 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
     total_loss = 0.0
     per_probe = _per_probe(module, loss)
     size = max(1, ELEMENTS_PER_CHUNK // sum(value.numel() for value in parameters.values()))
-    for chunk, norms in zip(probes.split(size), squared_norms.split(size), strict=True):
+    chunks = list(zip(probes.split(size), squared_norms.split(size), strict=True))
+    for chunk, norms in track(chunks, len(chunks), f"groups of {size} probes"):
         gradients, losses = per_probe(parameters, chunk)
         total_loss += losses.double().sum().item()
         for name, gradient in gradients.items():
