@@ -92,7 +92,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        The configuration as Snakemake hands it over.
+        The configuration as Snakemake hands it over. A system or sweep that is null is left out,
+        so that one file can drop what an earlier one has; figures lose the sweep as well.
     schema
         JSON Schema of the configuration; the settings of each system are checked against the
         ``SETTINGS`` of its substrate.
@@ -103,6 +104,7 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the entry, its value and what is allowed.
     """
     _check_plain(config, ("config",))
+    config = _without_dropped(config)
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
     systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
@@ -194,6 +196,28 @@ def _duplicates(node: Any, prefix: tuple[str, ...], above: tuple[Any, ...] = ())
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
             yield from _duplicates(value, (*prefix, str(position)), above)
+
+
+def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the systems and sweeps that a later file set to null."""
+    kept = dict(config)
+    if isinstance(systems := config.get("systems"), dict):
+        kept["systems"] = _without_null(systems)
+    mechanism = config.get("mechanism")
+    if isinstance(mechanism, dict) and isinstance(sweeps := mechanism.get("sweeps"), dict):
+        kept["mechanism"] = {**mechanism, "sweeps": _without_null(sweeps)}
+        dropped = {name for name, sweep in sweeps.items() if sweep is None}
+        if isinstance(figures := mechanism.get("figures"), dict):
+            kept["mechanism"]["figures"] = {
+                figure: [name for name in shown if name not in dropped]
+                for figure, shown in figures.items()
+                if isinstance(shown, list)
+            }
+    return kept
+
+
+def _without_null(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:

@@ -1,0 +1,158 @@
+"""Sweeps: the curves of the study of the mechanism, each a series of points of one system.
+
+Snakefiles import this module, so it must not load anything heavy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fimtiers.study import Study, StudyError, System
+
+DEPTHS = ("depth", "length")
+"""Settings that count how many maps are composed."""
+WIDTHS = ("width", "gates", "dim")
+"""Settings that count the units of one map, the first that a substrate has."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve.
+
+    Attributes
+    ----------
+    name
+        Name of the point in the files of its system.
+    position
+        Value of the swept setting.
+    depth, width
+        Number of composed maps and of units of each; 1 for a system that has no such setting.
+    published_point
+        Name of the point in the table of published runs.
+    """
+
+    name: str
+    position: float
+    depth: int
+    width: int
+    published_point: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One curve: the points of a system that differ in a single setting.
+
+    Attributes
+    ----------
+    name, label
+        Name in the configuration, and in figures and tables.
+    system
+        The system whose points these are.
+    axis
+        The setting that differs.
+    experiment, subset
+        Published sweep that is repeated here, and which of its fits; None if there is none.
+    fit_from
+        Smallest position that fits use.
+    untrained
+        The sweep with the same networks before training, if these are trained.
+    points
+        In the order of the system.
+    """
+
+    name: str
+    label: str
+    system: str
+    axis: str
+    experiment: str | None
+    subset: str | None
+    fit_from: float
+    untrained: str | None
+    points: tuple[Point, ...]
+
+
+def read_sweeps(study: Study) -> dict[str, Sweep]:
+    """Return the sweeps of a study by name, in the order of its configuration.
+
+    Raises
+    ------
+    StudyError
+        Naming the entry that does not fit its system.
+    """
+    entries = study.config.get("mechanism", {}).get("sweeps", {})
+    sweeps = {name: _sweep(name, entry, study) for name, entry in entries.items()}
+    for name, sweep in sweeps.items():
+        if sweep.untrained is not None and sweep.untrained not in sweeps:
+            raise StudyError(
+                f"mechanism.sweeps.{name}.untrained: {sweep.untrained!r} is not a sweep; "
+                f"allowed: {', '.join(sweeps)}"
+            )
+    for figure, shown in study.config.get("mechanism", {}).get("figures", {}).items():
+        for name in shown:
+            if name not in sweeps:
+                raise StudyError(
+                    f"mechanism.figures.{figure}: {name!r} is not a sweep; "
+                    f"allowed: {', '.join(sweeps)}"
+                )
+    return sweeps
+
+
+def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
+    where = f"mechanism.sweeps.{name}"
+    if entry["system"] not in study.systems:
+        raise StudyError(f"{where}.system: {entry['system']!r} is not a system of this study")
+    system = study.systems[entry["system"]]
+    axis, fixed = entry["axis"], dict(entry.get("where", {}))
+    if set(system.sweep) != {axis, *fixed}:
+        raise StudyError(
+            f"{where}: axis and where name {', '.join([axis, *fixed])}; system {system.name!r} "
+            f"sweeps over {', '.join(system.sweep) or 'nothing'}, each of which must be named once"
+        )
+    for setting, value in fixed.items():
+        if value not in system.sweep[setting]:
+            raise StudyError(
+                f"{where}.where.{setting}: {value!r} is not swept by system {system.name!r}; "
+                f"allowed: {', '.join(map(str, system.sweep[setting]))}"
+            )
+    published = entry.get("published", {})
+    template = published.get("point", f"{axis}={{{axis}}}")
+    return Sweep(
+        name=name,
+        label=entry.get("label", name.replace("_", " ")),
+        system=system.name,
+        axis=axis,
+        experiment=published.get("experiment"),
+        subset=published.get("subset"),
+        fit_from=entry.get("fit_from", 0),
+        untrained=entry.get("untrained"),
+        points=_points(where, system, axis, fixed, template),
+    )
+
+
+def _points(
+    where: str, system: System, axis: str, fixed: Mapping[str, Any], template: str
+) -> tuple[Point, ...]:
+    points = []
+    for name, settings in system.points():
+        if any(settings[setting] != value for setting, value in fixed.items()):
+            continue
+        try:
+            published_point = template.format(**settings)
+        except KeyError as error:
+            raise StudyError(
+                f"{where}.published.point: {error} is not a setting of {system.substrate!r}"
+            ) from None
+        points.append(
+            Point(
+                name=name,
+                position=settings[axis],
+                depth=_first(settings, DEPTHS if axis not in DEPTHS else (axis,)),
+                width=_first(settings, WIDTHS),
+                published_point=published_point,
+            )
+        )
+    return tuple(points)
+
+
+def _first(settings: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    return int(next((settings[key] for key in keys if key in settings), 1))

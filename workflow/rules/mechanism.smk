@@ -1,0 +1,174 @@
+# The mechanism: what grows along a sweep, by which law, and what theory says about it.
+#
+# Requires: <results>/states/{system}.nc, <results>/fisher/{system}.nc, <results>/tiers/{system}.nc
+#           of every swept system, and the published runs and fits
+# Gives:    <results>/statistics/sweeps/*.csv, <results>/tables/sweeps_*.csv
+
+import dataclasses
+
+from fimtiers.sweeps import read_sweeps
+
+
+def load_sweeps():
+    try:
+        return read_sweeps(STUDY)
+    except StudyError as error:
+        raise RefusedStudy(f"this study cannot run:\n{error}") from None
+
+
+SWEEPS = load_sweeps()
+SWEPT = list(dict.fromkeys(sweep.system for sweep in SWEEPS.values()))
+CHECKS = STUDY.config.get("mechanism", {}).get("checks", {})
+CHECKED = [system for check, system in CHECKS.items() if check != "observed_as"]
+
+
+SWEEP_TABLES = collect(
+    "<results>/tables/sweeps_{table}.csv",
+    table=["runs", "training_means", "per_seed", "agreement", "published_fits", "fits"]
+    if SWEEPS
+    else [],
+)
+
+
+def sweep_settings(sweeps):
+    """The points of sweeps and what they repeat, as JSON."""
+    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
+
+
+use rule build_states as build_swept_states with:
+    wildcard_constraints:
+        system=names(name for name in [*SWEPT, *CHECKED] if name in WHOLE),
+    priority: -10  # the panel is what a reader waits for
+
+
+use rule build_state as build_swept_state with:
+    wildcard_constraints:
+        system=names(name for name in SWEPT if name in SPLIT),
+    priority: -5
+
+
+ruleorder: build_swept_states > build_states
+ruleorder: build_swept_state > build_state
+
+
+rule describe_sweep:
+    input:
+        states="<results>/states/{system}.nc",
+        fisher="<results>/fisher/{system}.nc",
+        tiers="<results>/tiers/{system}.nc",
+    output:
+        "<results>/statistics/sweeps/{system}.csv",
+        "<results>/statistics/sweeps/{system}_layers.csv",
+    log:
+        "<logs>/describe_sweep/{system}.log",
+    wildcard_constraints:
+        system=names(SWEPT),
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=memory,
+        runtime=small_runtime,
+    params:
+        settings=lambda wildcards: system_of(wildcards).job(),
+        code=code_of("describe_sweep.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/describe_sweep.py --log {log:q} "
+        "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
+        "--tiers {input.tiers:q} --output {output:q}"
+
+
+def check_settings():
+    """Seeds of the systems of single claims, and published names, as JSON."""
+    settings = {
+        check: {"seeds": STUDY.systems[CHECKS[check]].seeds}
+        for check in ("pooling", "spectrum", "observables")
+        if check in CHECKS
+    }
+    settings.get("observables", {})["points"] = CHECKS.get("observed_as", {})
+    return json.dumps(settings)
+
+
+def fisher_of_check(check):
+    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
+
+
+rule evaluate_checks:
+    input:
+        pooling=fisher_of_check("pooling"),
+        spectrum=fisher_of_check("spectrum"),
+        observables=fisher_of_check("observables"),
+        states=lambda wildcards: f"<results>/states/{CHECKS['observables']}.nc",
+    output:
+        "<results>/statistics/sweeps/checks.csv",
+    log:
+        "<logs>/evaluate_checks.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=check_settings(),
+        code=code_of("evaluate_checks.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/evaluate_checks.py --log {log:q} "
+        "--settings {params.settings:q} --pooling {input.pooling:q} "
+        "--spectrum {input.spectrum:q} --observables {input.observables:q} "
+        "--states {input.states:q} --output {output:q}"
+
+
+rule tabulate_sweeps:
+    input:
+        runs=collect("<results>/statistics/sweeps/{system}.csv", system=SWEPT),
+        checks="<results>/statistics/sweeps/checks.csv",
+        published_runs=RESOURCES / "published/depth_sweeps.csv",
+        published_means=RESOURCES / "published/activation_training_means.csv",
+        published_fits=RESOURCES / "published/depth_fits.csv",
+    output:
+        runs="<results>/tables/sweeps_runs.csv",
+        means=report(
+            "<results>/tables/sweeps_training_means.csv",
+            caption="../report/sweeps_training_means.rst",
+            category="Mechanism",
+            labels={"table": "Activations, published and measured means"},
+        ),
+        per_seed=report(
+            "<results>/tables/sweeps_per_seed.csv",
+            caption="../report/sweeps_per_seed.rst",
+            category="Mechanism",
+            labels={"table": "Runs, published and measured"},
+        ),
+        agreement=report(
+            "<results>/tables/sweeps_agreement.csv",
+            caption="../report/sweeps_agreement.rst",
+            category="Mechanism",
+            labels={"table": "Largest difference of every sweep"},
+        ),
+        published_fits=report(
+            "<results>/tables/sweeps_published_fits.csv",
+            caption="../report/sweeps_published_fits.rst",
+            category="Mechanism",
+            labels={"table": "Published fits"},
+        ),
+        fits=report(
+            "<results>/tables/sweeps_fits.csv",
+            caption="../report/sweeps_fits.rst",
+            category="Mechanism",
+            labels={"table": "Competing laws"},
+        ),
+    log:
+        "<logs>/tabulate_sweeps.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=sweep_settings(SWEEPS),
+        code=code_of("tabulate_sweeps.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/tabulate_sweeps.py --log {log:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} "
+        "--checks {input.checks:q} --published_means {input.published_means:q} "
+        "--published_runs {input.published_runs:q} --published_fits {input.published_fits:q} "
+        "--output {output:q}"

@@ -1,0 +1,64 @@
+"""Describe every run of a swept system, and its layers (rule describe_sweep)."""
+
+import numpy as np
+import pandas as pd
+
+from fimtiers import io
+from fimtiers.job import run_job
+from fimtiers.statistics.diagonal_description import describe_diagonal, layer_profile
+from fimtiers.statistics.unit_activity import count_active, unit_activity
+from fimtiers.tables import write_table
+
+INPUTS = 1000
+"""Fresh standard normal inputs at which the activity of units is counted."""
+
+
+def activity(settings, state):
+    """Return fractions of dead, rare and always-on hidden units, if these are ReLU units."""
+    if settings.get("activation") != "relu" or settings["depth"] < 2:
+        return {}
+    inputs = np.random.default_rng(0).standard_normal(
+        (len(state.theta), INPUTS, settings["dim"]), dtype=np.float32
+    )
+    units = unit_activity(count_active(state.theta, state.tensors, inputs), INPUTS)
+    return {
+        f"{kind}_units": getattr(units, kind).mean(axis=-1)
+        for kind in ("dead", "rare", "always_on")
+    }
+
+
+def loss(state, diagonal):
+    """Return the loss of the probes, and that before the first and after the last training step."""
+    values = {}
+    if "probe_loss" in diagonal.diagnostics:
+        values["probe_loss"] = diagonal.diagnostics["probe_loss"][1]
+    if "training_loss" in state.diagnostics:
+        values["first_training_loss"] = state.diagnostics["training_loss"][1][:, 0]
+    return values
+
+
+def main(args):
+    job = args.settings
+    states, diagonals = io.read_states(args.states), io.read_fisher(args.fisher)
+    tiers = io.read_tiers(args.tiers)
+    runs, layers = [], []
+    for point, settings in job["points"]:
+        diagonal = diagonals[point]
+        columns = {
+            **describe_diagonal(diagonal.fim, diagonal.tensors),
+            **activity(settings, states[point]),
+            **loss(states[point], diagonal),
+        }
+        cut = {
+            str(name): values.to_numpy()
+            for name, values in tiers.sel(point=point).data_vars.items()
+        }
+        runs.append(pd.DataFrame({"point": point, "seed": job["seeds"], **cut, **columns}))
+        layers.append(layer_profile(diagonal.fim, diagonal.tensors).assign(point=point))
+    runs_path, layers_path = args.output
+    write_table(runs_path, pd.concat(runs, ignore_index=True))
+    write_table(layers_path, pd.concat(layers, ignore_index=True))
+
+
+if __name__ == "__main__":
+    run_job(main, __file__, "settings", "states", "fisher", "tiers", "output*")

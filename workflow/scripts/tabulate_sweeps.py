@@ -1,0 +1,76 @@
+"""Gather, compare and fit the runs of all sweeps (rule tabulate_sweeps)."""
+
+import pandas as pd
+
+from fimtiers.job import run_job
+from fimtiers.statistics.sweep_agreement import (
+    largest_differences,
+    mean_agreement,
+    per_seed_agreement,
+    repeat_published_fits,
+    set_beside,
+)
+from fimtiers.statistics.sweep_fits import fit_sweeps
+from fimtiers.tables import read_table, write_table
+
+OF_SWEEP = ("label", "axis", "experiment", "subset", "fit_from")
+OF_POINT = ("position", "depth", "width", "published_point")
+
+
+def runs_of(name, sweep, table):
+    """Return the runs of one sweep, in the order of its points."""
+    points = pd.DataFrame(sweep["points"]).rename(columns={"name": "point"})
+    about = {key: sweep[key] for key in OF_SWEEP}
+    return points.merge(table, on="point", how="left").assign(sweep=name, **about)
+
+
+def with_untrained(runs, untrained):
+    """Add the quotient of the tier ratios before and after training."""
+    keys = ["position", "seed"]
+    before = runs.set_index(["sweep", *keys])["tier_ratio_published"]
+    twin = pd.MultiIndex.from_arrays([runs["sweep"].map(untrained), runs["position"], runs["seed"]])
+    quotient = before.reindex(twin).to_numpy() / runs["tier_ratio_published"].to_numpy()
+    return runs.assign(untrained_over_trained=quotient)
+
+
+def main(args):
+    sweeps = args.settings
+    tables = {path.stem: read_table(path) for path in args.runs}
+    untrained = {name: sweep["untrained"] for name, sweep in sweeps.items() if sweep["untrained"]}
+    runs = pd.concat(
+        [runs_of(name, sweep, tables[sweep["system"]]) for name, sweep in sweeps.items()],
+        ignore_index=True,
+    )
+    runs = with_untrained(runs, untrained)
+    first = ["sweep", *OF_SWEEP, "point", *OF_POINT, "seed"]
+    runs = runs[[*first, *(name for name in runs if name not in first)]]
+    published = read_table(args.published_runs)
+    printed = pd.read_csv(args.published_fits, dtype=str, keep_default_na=False)
+    checks = read_table(args.checks).assign(sweep="single claims", label="Single claims")
+    per_seed = pd.concat(
+        [per_seed_agreement(runs, published), set_beside(checks, published)], ignore_index=True
+    )
+    results = (
+        runs,
+        mean_agreement(runs, read_table(args.published_means)),
+        per_seed,
+        largest_differences(per_seed),
+        repeat_published_fits(runs, published, printed, untrained),
+        fit_sweeps(runs),
+    )
+    for path, table in zip(args.output, results, strict=True):
+        write_table(path, table)
+
+
+if __name__ == "__main__":
+    run_job(
+        main,
+        __file__,
+        "settings",
+        "runs*",
+        "checks",
+        "published_runs",
+        "published_means",
+        "published_fits",
+        "output*",
+    )
