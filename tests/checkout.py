@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MINI_STUDY = Path(__file__).with_name("mini_study.yaml")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+TIERS = [f"results/tiers/{system}.nc" for system in ("chain", "matrix", "circuit", "net")]
+"""What the first half of the mini study makes, from states to tiers."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 

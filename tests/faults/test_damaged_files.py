@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from checkout import TIERS
 
 from fimtiers import io
 
 pytestmark = pytest.mark.slow
 
 FISHER = "results/fisher/net.nc"
-TIERS = "results/tiers/net.nc"
+NET = "results/tiers/net.nc"
 LAST_LINES = 15
 FLIPS = 200
 
@@ -37,20 +38,20 @@ def damage(path, how):
 @pytest.mark.parametrize("how", [truncate, flip_a_bit])
 def test_a_damaged_file_is_refused_by_name_and_made_anew_when_deleted(clone, undisturbed, how):
     damage(clone.root / FISHER, how)
-    (clone.root / TIERS).unlink()
-    output = clone.failing_snakemake("--cores", "2")
+    (clone.root / NET).unlink()
+    output = clone.failing_snakemake("--cores", "2", *TIERS)
     cause = "\n".join(output.splitlines()[-LAST_LINES:])
     assert f"aggregate_tiers failed: OSError: cannot read {FISHER}: it is damaged" in cause
     assert "delete it and run again" in cause
-    assert not (clone.root / TIERS).exists()
+    assert not (clone.root / NET).exists()
     (clone.root / FISHER).unlink()
-    clone.snakemake("--cores", "2")
+    clone.snakemake("--cores", "2", *TIERS)
     assert clone.results() == undisturbed.results()
 
 
 def test_a_damaged_file_that_was_changed_after_its_successor_stops_the_run(clone):
     flip_a_bit(clone.root / FISHER)
-    output = clone.failing_snakemake("--cores", "2")
+    output = clone.failing_snakemake("--cores", "2", *TIERS)
     cause = "\n".join(output.splitlines()[-LAST_LINES:])
     assert f"OSError: cannot read {FISHER}: it is damaged" in cause
 
