@@ -7,7 +7,7 @@ from importlib import metadata
 from fimtiers import __version__
 from fimtiers.provenance import DISTRIBUTIONS
 
-RECORDED = ("h5netcdf", "netCDF4", "numba", "numpy", "pandas", "scipy", "sklearn", "torch", "xarray")
+RECORDED = ("netCDF4", "numba", "numpy", "pandas", "scipy", "sklearn", "torch", "xarray")
 
 
 def limit_threads() -> None:
