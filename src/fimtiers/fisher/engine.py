@@ -87,7 +87,10 @@ class Engine:
         return self.interception.stand_ins[name].dtype
 
     def _collect(self, losses: Sequence[Tensor]) -> None:
-        if not self.recall_layouts(self.sites, self.samples):
+        if self.samples == 1:
+            for site in self.sites:
+                site.layout = Whole()
+        elif not self.recall_layouts(self.sites, self.samples):
             self._find_layouts(losses)
         collector = SquareCollector(self.sums, self.sites, self.interception.stand_ins)
 
@@ -106,10 +109,6 @@ class Engine:
     def _find_layouts(self, losses: Sequence[Tensor]) -> None:
         """Find where the samples are at each site, by labelled backward passes."""
         samples, total = self.samples, torch.stack(list(losses)).sum(0)
-        if samples == 1:
-            for site in self.sites:
-                site.layout = Whole()
-            return
         self._reroute_leaks(total)
         arrivals: dict[Site, list[Tensor]] = {site: [] for site in self.sites}
 

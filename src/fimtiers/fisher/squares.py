@@ -111,6 +111,7 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
     """
     if left.shape[1] == 1:
         return _single_token_squares(left[:, 0], right[:, 0], scaler)
+    left, right = _single_at_least(left), _single_at_least(right)
     samples, tokens, groups, _ = left.shape
     if groups <= FEW_GROUPS and kernel.suits_tokens(
         samples, tokens, left.shape[3], right.shape[3], left, right
@@ -151,6 +152,7 @@ def window_squares(
     int
         k.
     """
+    fixed, source = _single_at_least(fixed), _single_at_least(source)
     groups, left_size, right_size = fixed.shape[1], fixed.shape[2], source.shape[2]
     tokens = fixed[0, 0, 0].numel()
     if (
@@ -175,6 +177,11 @@ def window_squares(
             left.permute(0, 2, 3, 1, 4).flatten(3), columns.permute(0, 2, 1, 4, 3).flatten(2, 3)
         )
     return total.unflatten(-1, (right_size, taps)), fixed_exponent + source_exponent
+
+
+def _single_at_least(values: Tensor) -> Tensor:
+    """Return values of half precision in float32, others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _one_scale(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, float, int]:
