@@ -9,6 +9,7 @@ import pytest
 from conftest import Checkout, copy_of, with_followers
 
 CHAIN = ["build_states system=chain", "extract_fisher system=chain"]
+CHAIN_MEASURED = ["extract_fisher system=chain", "measure_convergence system=chain"]
 PANELS = ("published", "corrected")
 
 
@@ -40,13 +41,22 @@ def test_the_followers_of_a_state_are_its_diagonal_its_tiers_and_the_statistics(
     assert "bootstrap_exponents" not in chain
 
 
-def test_the_formula_of_a_substrate_reruns_its_systems_and_what_shows_them(clone, following):
+def test_a_formula_of_the_fisher_diagonal_reruns_it_and_what_shows_it(clone, following):
     clone.edit(
         "src/fimtiers/substrates/ising_chain.py",
         "return beta * (1 - m**2)",
         "return 2 * beta * (1 - m**2)",
     )
-    assert clone.planned() == following(*CHAIN)
+    assert clone.planned() == following(*CHAIN_MEASURED)
+
+
+def test_a_formula_of_the_state_reruns_all_of_the_system(clone, following):
+    clone.edit(
+        "src/fimtiers/substrates/ising_chain.py",
+        "field[:] = FIELD_SCALE * ",
+        "field[:] = 2 * FIELD_SCALE * ",
+    )
+    assert clone.planned() == following("build_states system=chain")
 
 
 @pytest.mark.parametrize(
@@ -83,17 +93,32 @@ def test_a_default_reruns_the_systems_that_leave_the_setting_out(clone, followin
 def test_a_module_of_trained_networks_reruns_just_these(clone, following):
     add_code(clone, "networks/training.py")
     assert clone.planned() == following(
-        "build_state system=net point=width=4",
-        "build_state system=net point=width=8",
-        "extract_fisher system=net",
+        "build_state system=net point=width=4", "build_state system=net point=width=8"
     )
 
 
-def test_the_per_sample_gradients_rerun_the_systems_that_use_them(clone, following):
-    add_code(clone, "networks/per_sample.py")
-    assert clone.planned() == following(
-        "build_states system=memory", "extract_fisher system=memory"
-    )
+def test_the_engine_reruns_the_diagonals_that_it_takes_and_no_state(clone, following):
+    add_code(clone, "fisher/engine.py")
+    assert clone.planned() == following("extract_fisher system=memory")
+
+
+def test_the_frame_of_the_jobs_reruns_nothing(clone):
+    add_code(clone, "job.py")
+    add_code(clone, "progress.py")
+    assert not clone.planned()
+
+
+def test_the_style_of_one_figure_redraws_just_that_figure(clone, following):
+    add_code(clone, "plotting/invariants.py")
+    assert clone.planned() == following(*of_panels("plot_invariants"))
+
+
+def test_a_label_redraws_what_prints_it_and_computes_nothing(clone):
+    clone.edit("config/config.yaml", "  chain:\n", "  chain:\n    label: Ising chain\n")
+    rules = {job.split()[0] for job in clone.planned()}
+    assert "tabulate_panel" in rules
+    assert "plot_dichotomy" in rules
+    assert {rule.split("_")[0] for rule in rules} <= {"tabulate", "plot"}
 
 
 def test_a_statistic_reruns_the_tables_that_report_it(clone, following):
@@ -107,7 +132,9 @@ def test_the_tiers_rerun_no_state_and_no_diagonal(clone, following):
     add_code(clone, "tiers/concentration.py")
     systems = ["chain", "automaton", "matrix", "circuit", "net", "memory"]
     assert clone.planned() == following(
-        *(f"aggregate_tiers system={name}" for name in systems), "measure_convergence system=chain"
+        *(f"aggregate_tiers system={name}" for name in systems),
+        "measure_convergence system=chain",
+        *of_panels("plot_log_fisher"),
     )
 
 
@@ -189,11 +216,11 @@ def test_git_stash_and_back_reruns_nothing(clone, following):
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "Begin")
-    add_code(clone, "substrates/ising_chain.py")
+    clone.edit("src/fimtiers/substrates/ising_chain.py", "FIELD_SCALE * s", "2 * FIELD_SCALE * s")
     git("stash")
     assert not clone.planned()
     git("stash", "pop")
-    assert clone.planned() == following(*CHAIN)
+    assert clone.planned() == following("build_states system=chain")
     git("checkout", "--", ".")
     assert not clone.planned()
 

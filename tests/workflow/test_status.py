@@ -43,8 +43,9 @@ def test_an_edited_module_is_named_and_what_follows_comes_last(clone):
         "return 2 * beta * (1 - m**2)",
     )
     _, causes = status(clone)
-    assert list(causes) == ["fimtiers.substrates.ising_chain changed", "follows from the above"]
-    assert "build_states system=chain" in causes["fimtiers.substrates.ising_chain changed"]
+    cause = "fimtiers.substrates.ising_chain:fisher_diagonal changed"
+    assert list(causes) == [cause, "follows from the above"]
+    assert causes[cause] == ["extract_fisher system=chain", "measure_convergence system=chain"]
     assert "aggregate_tiers system=chain" in causes["follows from the above"]
 
 
@@ -79,12 +80,12 @@ def test_a_changed_setting_is_named_with_both_values(clone, old, new, cause, job
     assert job in causes[cause]
 
 
-def test_another_version_of_a_package_is_named(clone, tmp_path):
+def test_another_version_of_a_package_is_named(clone):
     metadata = clone.root / "src" / "scikit_learn-999.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 999\n")
     _, causes = status(clone)
-    (cause,) = (cause for cause in causes if cause.startswith("package scikit-learn"))
+    (cause,) = (cause for cause in causes if cause.startswith("package sklearn"))
     assert cause.endswith("→ 999")
     assert causes[cause] == [
         "classify_held_out panel=corrected",
