@@ -102,8 +102,10 @@ def test_a_failing_job_is_tried_again_with_more_memory_and_time(cluster, clone):
         "workflow/scripts/build_states.py",
         "    job = args.settings\n",
         "    job = args.settings\n"
-        "    import os\n"
-        "    if int(os.environ['SLURM_MEM_PER_NODE']) < 2000:\n"
+        "    import os, subprocess\n"
+        "    number = os.environ['SLURM_JOB_ID']\n"
+        "    job = subprocess.getoutput(f'scontrol show job {number}')\n"
+        "    if 'MinMemoryNode=2100M' not in job:\n"
         "        raise MemoryError('too little')\n",
     )
     output = clone.snakemake("--profile", "slurm", *QUICK_POLLS, "results/states/chain.nc")

@@ -30,6 +30,7 @@ START_SECONDS = 20.0
 # EnforcePartLimits: an impossible request fails at once and does not wait for ever.
 # MinJobAge: finished jobs stay in the queue's memory, the only record without accounting.
 # JobRequeue=0: a job whose node is lost fails, and is not silently started again.
+# ReturnToService=2: a lost node whose daemon is back is used again without a word.
 # config_overrides: a node may claim more processors and memory than this machine has.
 TEMPLATE = """\
 ClusterName={name}
@@ -106,6 +107,7 @@ class Cluster:
 
     def start_node(self, node: str) -> None:
         """Start the daemon of a node."""
+        (self.folder / f"run/{node}.pid").unlink(missing_ok=True)
         _run("slurmd", "-N", node)
         self._remember(node)
 
@@ -117,9 +119,8 @@ class Cluster:
         _run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crash")
 
     def repair_node(self, node: str) -> None:
-        """Start the daemon of a lost node again and take it back into service."""
+        """Start the daemon of a lost node again; the cluster takes it back into service."""
         self.start_node(node)
-        _run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         _wait(lambda: node in self.idle_nodes(), f"{node} to be idle")
 
     def cancel(self, job: int) -> None:
