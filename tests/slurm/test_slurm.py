@@ -104,8 +104,8 @@ def test_a_failing_job_is_tried_again_with_more_memory_and_time(cluster, clone):
         "    job = args.settings\n"
         "    import os, subprocess\n"
         "    number = os.environ['SLURM_JOB_ID']\n"
-        "    job = subprocess.getoutput(f'scontrol show job {number}')\n"
-        "    if 'MinMemoryNode=2100M' not in job:\n"
+        "    said = subprocess.getoutput(f'scontrol show job {number}')\n"
+        "    if 'MinMemoryNode=2100M' not in said:\n"
         "        raise MemoryError('too little')\n",
     )
     output = clone.snakemake("--profile", "slurm", *QUICK_POLLS, "results/states/chain.nc")
