@@ -16,7 +16,7 @@ from fimtiers.fisher.refusals import refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.sums import Sums
 
-MEMORY = 256 << 20
+MEMORY = 512 << 20
 """Default bound on activations and gradients kept for a micro-batch, bytes."""
 
 KEPT_PER_OUTPUT = 4
