@@ -66,6 +66,13 @@ def render(schema: Mapping[str, Any]) -> str:
         entries = section.get("properties") or schema["$defs"]["system"]["properties"]
         title = "systems.NAME" if name == "systems" else name
         parts.append(f"## `{title}`\n\n{section['description']}\n\n{_table(entries, schema)}")
+    sweep = schema["$defs"]["sweep"]["properties"]
+    for title, entries in (
+        ("mechanism", schema["properties"]["mechanism"]["properties"]),
+        ("mechanism.sweeps.NAME", sweep),
+        ("mechanism.sweeps.NAME.published", sweep["published"]["properties"]),
+    ):
+        parts.append(f"## `{title}`\n\n{_table(entries, schema)}")
     parts.append("## Settings of the substrates\n")
     for substrate in substrate_names():
         parts.append(

@@ -209,11 +209,18 @@ def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
         dropped = {name for name, sweep in sweeps.items() if sweep is None}
         if isinstance(figures := mechanism.get("figures"), dict):
             kept["mechanism"]["figures"] = {
-                figure: [name for name in shown if name not in dropped]
-                for figure, shown in figures.items()
-                if isinstance(shown, list)
+                figure: _without_names(panels, dropped) for figure, panels in figures.items()
             }
     return kept
+
+
+def _without_names(panels: Any, dropped: set[str]) -> Any:
+    if not isinstance(panels, dict):
+        return panels
+    return {
+        title: [name for name in shown if name not in dropped] if isinstance(shown, list) else shown
+        for title, shown in panels.items()
+    }
 
 
 def _without_null(entries: Mapping[str, Any]) -> dict[str, Any]:

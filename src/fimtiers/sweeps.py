@@ -87,14 +87,24 @@ def read_sweeps(study: Study) -> dict[str, Sweep]:
                 f"mechanism.sweeps.{name}.untrained: {sweep.untrained!r} is not a sweep; "
                 f"allowed: {', '.join(sweeps)}"
             )
-    for figure, shown in study.config.get("mechanism", {}).get("figures", {}).items():
-        for name in shown:
+    for figure, panels in study.config.get("mechanism", {}).get("figures", {}).items():
+        for name in (name for shown in panels.values() for name in shown):
             if name not in sweeps:
                 raise StudyError(
                     f"mechanism.figures.{figure}: {name!r} is not a sweep; "
                     f"allowed: {', '.join(sweeps)}"
                 )
     return sweeps
+
+
+def read_figures(study: Study) -> dict[str, dict[str, list[str]]]:
+    """Return the sweeps of each panel of each figure; what has no sweep is left out."""
+    figures = study.config.get("mechanism", {}).get("figures", {})
+    kept = {
+        figure: {title: list(shown) for title, shown in panels.items() if shown}
+        for figure, panels in figures.items()
+    }
+    return {figure: panels for figure, panels in kept.items() if panels}
 
 
 def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:

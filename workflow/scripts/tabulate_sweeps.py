@@ -30,7 +30,7 @@ def with_untrained(runs, untrained):
     before = runs.set_index(["sweep", *keys])["tier_ratio_published"]
     twin = pd.MultiIndex.from_arrays([runs["sweep"].map(untrained), runs["position"], runs["seed"]])
     quotient = before.reindex(twin).to_numpy() / runs["tier_ratio_published"].to_numpy()
-    return runs.assign(untrained_over_trained=quotient)
+    return runs.copy().assign(untrained_over_trained=quotient)
 
 
 def main(args):

@@ -69,8 +69,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "precision": {
         "enum": ["float32", "float64"],
         "default": "float32",
-        "description": "Precision of gradients, Jacobians and Gram matrices; parameters and probes "
-        "are always drawn in float32, and F and spectra are always computed in float64.",
+        "description": "Precision of gradients, Jacobians and Gram matrices; parameters are always "
+        "drawn in float32, and F and spectra are always computed in float64.",
+    },
+    "probe_precision": {
+        "enum": ["float32", "float64"],
+        "default": "float32",
+        "description": "Precision in which the probes are drawn: two different streams of numbers.",
     },
     "probes": {
         "type": "integer",
@@ -102,9 +107,10 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over inputs, and take spectra of gradients and Jacobians."""
     dtype = getattr(torch, settings["precision"])
+    drawn = getattr(torch, settings["probe_precision"])
 
     def draw(stream: Generator, probes: int) -> Tensor:
-        return standard_normal([stream], probes, (settings["dim"],))[0].to(dtype)
+        return standard_normal([stream], probes, (settings["dim"],), drawn)[0].to(dtype)
 
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
     result = fisher_with_gradient_norms(

@@ -1,0 +1,162 @@
+"""The depth law: tier ratios against √L and against L, and which of the two predicts."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fimtiers.plotting.layout import EDGE, Headline, add_axes, legend_line, new_figure
+from fimtiers.plotting.style import INK, SMALL, SOFT, Style, bare, figure_style
+from fimtiers.plotting.sweep_panels import curve_style
+
+RESPONSE = "log_tier_ratio_positive"
+LAWS = {"sqrt_depth": "√L", "depth": "L"}
+LAW_LINES: dict[str, Style] = {
+    "sqrt_depth": {"ls": (0, (4, 1.5)), "lw": 1.1},
+    "depth": {"ls": "-", "lw": 1.1},
+}
+WIDTH, HEIGHT = 7.2, 2.7
+LEFT, BELOW, ABOVE, BETWEEN = 0.5, 0.85, 0.3, 0.3
+ERROR_WIDTH, ERROR_LABELS = 1.55, 1.0
+FINE = 200
+
+
+@figure_style()
+def draw_depth_law(
+    runs: pd.DataFrame,
+    fits: pd.DataFrame,
+    shown: Sequence[str],
+    labels: Mapping[str, str],
+    subtitle: str,
+) -> Figure:
+    """Draw ln (T1/T3) against √L and L with both fitted laws, and the errors of prediction.
+
+    Parameters
+    ----------
+    runs
+        ``sweep``, ``position`` (depth), ``seed``, ``fit_from``, ``tier_ratio_positive``,
+        ``tier_ratio_published``.
+    fits
+        As `fimtiers.statistics.sweep_fits.fit_sweeps` gives them.
+    shown
+        Sweeps, in order; each has a colour.
+    labels
+        What to call each sweep.
+    subtitle
+        What kind of values these are.
+    """
+    figure = new_figure(
+        WIDTH, BELOW + HEIGHT + ABOVE, Headline(depth_law_message(fits, shown, labels), subtitle)
+    )
+    room = WIDTH - LEFT - BETWEEN - ERROR_LABELS - ERROR_WIDTH - EDGE
+    width = (room - BETWEEN) / 2
+    for number, (law, name) in enumerate(LAWS.items()):
+        left = LEFT + number * (width + BETWEEN)
+        axes = add_axes(figure, left, BELOW, left + width, BELOW + HEIGHT)
+        _draw_against(axes, runs, fits, shown, law)
+        axes.set_xlabel(f"{'square root of depth' if law == 'sqrt_depth' else 'depth'} {name}")
+        axes.set_title(f"against {name}", loc="left", color=SOFT)
+        if number:
+            axes.set_yticklabels([])
+        else:
+            axes.set_ylabel("ln T1/T3")
+    left = WIDTH - EDGE - ERROR_WIDTH
+    axes = add_axes(figure, left, BELOW, left + ERROR_WIDTH, BELOW + HEIGHT)
+    _draw_errors(axes, fits, shown, labels)
+    dot: Style = {"ls": "none", "color": INK}
+    legend_line(
+        figure,
+        [
+            Line2D([], [], marker="o", ms=3.5, label="positive F only", **dot),
+            Line2D([], [], marker="D", ms=3.5, mfc="white", label="published rule", **dot),
+            Line2D([], [], color=INK, label="fit in L", **LAW_LINES["depth"]),
+            Line2D([], [], color=INK, label="fit in √L", **LAW_LINES["sqrt_depth"]),
+        ],
+    )
+    return figure
+
+
+def depth_law_message(fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Say which law predicts the held-out depth better, for each sweep."""
+    parts = []
+    for sweep in shown:
+        rows = _rows(fits, sweep)
+        better = rows["held_out_error"].abs().idxmin()
+        worse = next(law for law in LAWS if law != better)
+        parts.append(
+            f"{labels[sweep]}: {LAWS[str(better)]} misses depth {rows['held_out_depth'].iloc[0]:g} "
+            f"by {abs(rows.loc[better, 'held_out_error']):.1f} nats, {LAWS[worse]} by "
+            f"{abs(rows.loc[worse, 'held_out_error']):.1f}"
+        )
+    return "The law depends on the initialisation. " + "; ".join(parts)
+
+
+def describe_depth_law(fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Say in sentences what the figure shows, for its caption."""
+    sentences = [f"{depth_law_message(fits, shown, labels)}."]
+    for sweep in shown:
+        for law, row in _rows(fits, sweep).iterrows():
+            sentences.append(
+                f"{labels[sweep]}, {LAWS[str(law)]}: slope {row['slope']:.3f} ± "
+                f"{row['slope_error']:.3f}, R² {row['r_squared']:.4f}, Akaike weight "
+                f"{row['akaike_weight']:.2g}."
+            )
+    return " ".join(sentences)
+
+
+def _rows(fits: pd.DataFrame, sweep: str, response: str = RESPONSE) -> pd.DataFrame:
+    own = fits[(fits["sweep"] == sweep) & (fits["response"] == response)]
+    return own.set_index("law").loc[list(LAWS)]
+
+
+def _draw_against(
+    axes: Axes, runs: pd.DataFrame, fits: pd.DataFrame, shown: Sequence[str], law: str
+) -> None:
+    transform = np.sqrt if law == "sqrt_depth" else np.asarray
+    for number, sweep in enumerate(shown):
+        own = runs[(runs["sweep"] == sweep) & (runs["position"] >= runs["fit_from"])]
+        colour = curve_style(number)["color"]
+        x = transform(own["position"].to_numpy(float))
+        published: Style = {"marker": "D", "s": 9, "facecolor": "none", "lw": 0.6, "alpha": 0.55}
+        axes.scatter(x, np.log(own["tier_ratio_published"]), edgecolor=colour, **published)
+        axes.scatter(x, np.log(own["tier_ratio_positive"]), s=9, color=colour, lw=0, zorder=3)
+        depth = np.linspace(own["position"].min(), own["position"].max(), FINE)
+        for fitted, row in _rows(fits, sweep).iterrows():
+            predictor = np.sqrt(depth) if fitted == "sqrt_depth" else depth
+            style = LAW_LINES[str(fitted)]
+            line = row["intercept"] + row["slope"] * predictor
+            axes.plot(transform(depth), line, color=colour, zorder=2, **style)
+    axes.set_ylim(
+        0, 1.04 * np.log(runs.loc[runs["sweep"].isin(shown), "tier_ratio_published"]).max()
+    )
+    bare(axes, "left", "bottom")
+
+
+def _draw_errors(
+    axes: Axes, fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]
+) -> None:
+    """Draw predicted less measured ln T at the largest depth, with errors over seeds."""
+    names: list[str] = []
+    places: list[float] = []
+    y = 0.0
+    for number, sweep in enumerate(shown):
+        for response, marker in ((RESPONSE, "o"), ("log_tier_ratio_published", "D")):
+            for law, row in _rows(fits, sweep, response).iterrows():
+                colour = curve_style(number)["color"]
+                face = colour if response == RESPONSE else "white"
+                style: Style = {"color": colour, "marker": marker, "ms": 4, "mfc": face}
+                error = row["held_out_standard_error"]
+                axes.errorbar(row["held_out_error"], y, xerr=error, lw=0.9, **style)
+                names.append(f"{labels[sweep]}, {LAWS[str(law)]}")
+                places.append(y)
+                y -= 1
+        y -= 0.6
+    axes.axvline(0, color=SOFT, lw=0.7, zorder=0)
+    axes.set_yticks(places, names, size=SMALL)
+    bare(axes, "bottom")
+    depth = fits.loc[fits["sweep"].isin(shown), "held_out_depth"].max()
+    axes.set_xlabel(f"error at L = {depth:g}, nats")
+    axes.set_title("held-out depth", loc="left", color=SOFT)

@@ -1,0 +1,194 @@
+# Figures of the mechanism, each as SVG and PDF, with the sentences of its caption in a third file.
+#
+# Requires: <results>/tables/sweeps_runs.csv and sweeps_fits.csv,
+#           <results>/statistics/sweeps/{system}_layers.csv
+# Gives:    <results>/figures/mechanism_{figure}.svg, .pdf and .rst
+
+from fimtiers.sweeps import read_figures
+
+SWEEP_FIGURES = read_figures(STUDY)
+OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
+MECHANISM_FIGURES = collect(
+    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
+)
+
+
+def sweep_figure(figure, **extra):
+    """What a figure of sweeps shows besides data, as JSON."""
+    panels = SWEEP_FIGURES.get(figure, {})
+    shown = [name for names_ in panels.values() for name in names_]
+    return json.dumps(
+        {
+            "figure": figure,
+            "panels": panels,
+            "labels": {name: SWEEPS[name].label for name in shown},
+            **extra,
+        }
+    )
+
+
+def deepest(figure):
+    """The last point of each sweep of a figure, and its settings."""
+    shown = [
+        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
+    ]
+    return {
+        name: {
+            "system": SWEEPS[name].system,
+            "point": SWEEPS[name].points[-1].name,
+            "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
+                SWEEPS[name].points[-1].name
+            ],
+        }
+        for name in shown
+    }
+
+
+rule plot_sweeps:
+    input:
+        runs="<results>/tables/sweeps_runs.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+    output:
+        svg=report(
+            "<results>/figures/mechanism_{figure}.svg",
+            caption="../report/sweeps.rst",
+            category="Mechanism",
+            labels={"figure": "Tier ratios: {figure}"},
+        ),
+        pdf="<results>/figures/mechanism_{figure}.pdf",
+        text="<results>/figures/mechanism_{figure}.rst",
+    log:
+        "<logs>/plot_sweeps/{figure}.log",
+    wildcard_constraints:
+        figure=names(name for name in SWEEP_FIGURES if name not in OF_THEIR_OWN),
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=lambda wildcards: sweep_figure(
+            wildcards.figure, threshold=STUDY.config["statistics"]["threshold"]
+        ),
+        code=code_of("plot_sweeps.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_sweeps.py --log {log:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--output {output:q}"
+
+
+rule plot_depth_law:
+    input:
+        runs="<results>/tables/sweeps_runs.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+    output:
+        svg=report(
+            "<results>/figures/mechanism_depth_law.svg",
+            caption="../report/mechanism_depth_law.rst",
+            category="Mechanism",
+            labels={"figure": "The depth law"},
+        ),
+        pdf="<results>/figures/mechanism_depth_law.pdf",
+        text="<results>/figures/mechanism_depth_law.rst",
+    log:
+        "<logs>/plot_depth_law.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=sweep_figure("depth_law"),
+        code=code_of("plot_depth_law.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--output {output:q}"
+
+
+rule plot_variance:
+    input:
+        runs="<results>/tables/sweeps_runs.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+    output:
+        svg=report(
+            "<results>/figures/mechanism_variance.svg",
+            caption="../report/mechanism_variance.rst",
+            category="Mechanism",
+            labels={"figure": "Variance between and within layers"},
+        ),
+        pdf="<results>/figures/mechanism_variance.pdf",
+        text="<results>/figures/mechanism_variance.rst",
+    log:
+        "<logs>/plot_variance.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=sweep_figure("variance"),
+        code=code_of("plot_variance.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--output {output:q}"
+
+
+rule plot_theory:
+    input:
+        runs="<results>/tables/sweeps_runs.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+    output:
+        svg=report(
+            "<results>/figures/mechanism_theory.svg",
+            caption="../report/mechanism_theory.rst",
+            category="Mechanism",
+            labels={"figure": "Theory and measurement"},
+        ),
+        pdf="<results>/figures/mechanism_theory.pdf",
+        text="<results>/figures/mechanism_theory.rst",
+    log:
+        "<logs>/plot_theory.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=sweep_figure("theory"),
+        code=code_of("plot_theory.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--output {output:q}"
+
+
+rule plot_layers:
+    input:
+        collect(
+            "<results>/statistics/sweeps/{system}_layers.csv",
+            system=dict.fromkeys(entry["system"] for entry in deepest("layers").values()),
+        ),
+    output:
+        svg=report(
+            "<results>/figures/mechanism_layers.svg",
+            caption="../report/mechanism_layers.rst",
+            category="Mechanism",
+            labels={"figure": "Levels of the layers"},
+        ),
+        pdf="<results>/figures/mechanism_layers.pdf",
+        text="<results>/figures/mechanism_layers.rst",
+    log:
+        "<logs>/plot_layers.log",
+    conda:
+        "../envs/plotting.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=sweep_figure("layers", deepest=deepest("layers")),
+        code=code_of("plot_layers.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
+        "--settings {params.settings:q} --layers {input:q} --output {output:q}"
