@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import assert_agrees, by_definition, wavy
+from fisher_definition import assert_agrees, by_definition, wavy
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

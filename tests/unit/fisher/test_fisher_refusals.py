@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import wavy
+from fisher_definition import wavy
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import assert_agrees, by_definition, wavy
+from fisher_definition import assert_agrees, by_definition, wavy
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
