@@ -12,6 +12,8 @@ from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.initialisation import INITIALISATIONS, initialise
 from fimtiers.networks.sampling import standard_normal
 from fimtiers.networks.training import MomentumDescent
+from fimtiers.substrates import mlp
+from fimtiers.tiers import published_ratio
 
 MODULES = {
     "relu": torch.nn.ReLU,
@@ -73,7 +75,30 @@ def test_he_initialisation_is_bit_equal_to_reinitialising_linear_layers():
 def test_an_unknown_initialisation_is_refused_by_name():
     with pytest.raises(ValueError, match=r"'he'.*torch_default, he_normal"):
         initialise("he", [2, 2], torch.Generator())
-    assert set(INITIALISATIONS) == {"torch_default", "he_normal"}
+    assert set(INITIALISATIONS) == {
+        "torch_default",
+        "he_normal",
+        "xavier_normal",
+        "orthogonal",
+        "identity_with_noise",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("he_normal", [638.5, 364.4, 517.8]),
+        ("xavier_normal", [2619.8, 1103.9, 1652.8]),
+        ("orthogonal", [277.0, 326.0, 246.8]),
+        ("identity_with_noise", [40.86, 42.63, 42.80]),
+    ],
+)
+def test_families_of_initialisations_have_their_published_tier_ratios(name, published):
+    settings = {key: schema["default"] for key, schema in mlp.SETTINGS.items()}
+    settings |= {"width": 128, "depth": 8, "initialisation": name, "initialised_in_turn": True}
+    state = mlp.build_state(settings, np.arange(3))
+    ratio = published_ratio(mlp.fisher_diagonal(settings, state).fim, "smallest_tenth_floor")
+    np.testing.assert_allclose(ratio, published, rtol=2e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

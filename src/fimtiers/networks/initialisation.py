@@ -10,7 +10,9 @@ Parameters = list[Tensor]
 """Weight (out, in) and bias (out,) of each layer in turn: w_0, b_0, w_1, b_1, …"""
 
 
-def initialise(name: str, sizes: Sequence[int], generator: Generator) -> Parameters:
+def initialise(
+    name: str, sizes: Sequence[int], generator: Generator, *, in_turn: bool = False
+) -> Parameters:
     """Draw the float32 parameters of one dense network.
 
     The stream of random numbers is that of ordinary torch code: the layers are constructed in
@@ -26,6 +28,8 @@ def initialise(name: str, sizes: Sequence[int], generator: Generator) -> Paramet
         Number of units of each layer, inputs first: (n_0, …, n_L) for L linear layers.
     generator
         Where the numbers come from; it is left behind the last draw.
+    in_turn
+        Draw another initialisation of each layer as soon as that layer is constructed.
 
     Returns
     -------
@@ -41,8 +45,12 @@ def initialise(name: str, sizes: Sequence[int], generator: Generator) -> Paramet
         raise ValueError(f"initialisation {name!r}; allowed: {', '.join(INITIALISATIONS)}")
     parameters: Parameters = []
     for fan_in, fan_out in pairwise(sizes):
-        parameters += torch_default(fan_in, fan_out, generator)
-    INITIALISATIONS[name](parameters, generator)
+        layer = torch_default(fan_in, fan_out, generator)
+        if in_turn:
+            INITIALISATIONS[name](layer, generator)
+        parameters += layer
+    if not in_turn:
+        INITIALISATIONS[name](parameters, generator)
     return parameters
 
 
@@ -69,7 +77,42 @@ def he_normal(parameters: Parameters, generator: Generator) -> None:
         nn.init.zeros_(bias)
 
 
+def xavier_normal(parameters: Parameters, generator: Generator) -> None:
+    """Weights normal with variance 2/(fan_in + fan_out), biases zero (Glorot & Bengio 2010)."""
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+        nn.init.xavier_normal_(weight, generator=generator)
+        nn.init.zeros_(bias)
+
+
+def orthogonal(parameters: Parameters, generator: Generator) -> None:
+    """Weights √2 times a random orthogonal matrix, biases zero (Saxe et al. 2014)."""
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+        nn.init.orthogonal_(weight, gain=2**0.5, generator=generator)
+        nn.init.zeros_(bias)
+
+
+def identity_with_noise(parameters: Parameters, generator: Generator) -> None:
+    """Weights 1 + ε with ε normal of deviation 0.01/√n, n the larger side; biases zero.
+
+    Where a matrix is not square, a random one with orthonormal rows or columns is in place of 1.
+    """
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+        if weight.shape[0] == weight.shape[1]:
+            nn.init.eye_(weight)
+        else:
+            nn.init.orthogonal_(weight, generator=generator)
+        noise = torch.randn(weight.shape, generator=generator)
+        weight.add_(NOISE / max(weight.shape) ** 0.5 * noise)
+        nn.init.zeros_(bias)
+
+
+NOISE = 0.01
+"""Size of the noise on the identity, over √n."""
+
 INITIALISATIONS: dict[str, Callable[[Parameters, Generator], None]] = {
     "torch_default": keep_default,
     "he_normal": he_normal,
+    "xavier_normal": xavier_normal,
+    "orthogonal": orthogonal,
+    "identity_with_noise": identity_with_noise,
 }

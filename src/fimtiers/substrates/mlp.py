@@ -58,10 +58,24 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "function.",
     },
     "initialisation": {
-        "enum": ["torch_default", "he_normal"],
+        "enum": [
+            "torch_default",
+            "he_normal",
+            "xavier_normal",
+            "orthogonal",
+            "identity_with_noise",
+        ],
         "default": "torch_default",
-        "description": "`torch_default`: weights and biases uniform on ±1/√fan_in; "
-        "`he_normal`: weights normal with variance 2/fan_in, biases zero.",
+        "description": "`torch_default`: weights and biases uniform on ±1/√fan_in. In all others "
+        "biases are zero, and weights: normal with variance 2/fan_in (`he_normal`) or "
+        "2/(fan_in + fan_out) (`xavier_normal`); √2 times orthogonal (`orthogonal`); the identity "
+        "with small noise, orthogonal where not square (`identity_with_noise`).",
+    },
+    "initialised_in_turn": {
+        "type": "boolean",
+        "default": False,
+        "description": "Draw an initialisation other than torch's as each layer is constructed, "
+        "not when all are: another order of the same random numbers.",
     },
     "precision": {
         "enum": ["float32", "float64"],
@@ -129,7 +143,8 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
         If a training diverges; the message names the seed and the step.
     """
     streams = torch_generators.seed(seeds)
-    drawn = [initialise(settings["initialisation"], _sizes(settings), g) for g in streams]
+    name, in_turn = settings["initialisation"], settings["initialised_in_turn"]
+    drawn = [initialise(name, _sizes(settings), g, in_turn=in_turn) for g in streams]
     theta = torch.stack([torch.cat([p.flatten() for p in parameters]) for parameters in drawn])
     stack = _stack(settings, theta)
     dtype = stack.flat.dtype
