@@ -8,6 +8,7 @@ import ast
 import difflib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
+FEWEST_IN_GROUP = 2
 DEEPEST = 20
 LARGEST = 2**63
 
@@ -200,6 +202,8 @@ def _duplicates(node: Any, prefix: tuple[str, ...], above: tuple[Any, ...] = ())
 
 def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Leave out the systems and sweeps that a later file set to null."""
+    if not isinstance(config, dict):
+        return config  # which the schema refuses in words
     kept = dict(config)
     if isinstance(systems := config.get("systems"), dict):
         kept["systems"] = _without_null(systems)
@@ -315,11 +319,12 @@ def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, Sys
                     f"panel.{name}: {member!r} is not a system of this study"
                     f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
                 )
-        groups = {systems[member].group for member in members}
-        if groups != {"deep", "rest"}:
+        groups = Counter(systems[member].group for member in members)
+        if set(groups) != {"deep", "rest"} or min(groups.values()) < FEWEST_IN_GROUP:
+            has = ", ".join(f"{groups[group]} {group}" for group in sorted(groups))
             raise StudyError(
-                f"panel.{name}: needs systems of group deep and of group rest, and no other; "
-                f"has {', '.join(sorted(groups)) or 'none'}"
+                f"panel.{name}: needs at least {FEWEST_IN_GROUP} systems of group deep and of "
+                f"group rest, since each is left out in turn, and no other; has {has or 'none'}"
             )
 
 

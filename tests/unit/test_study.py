@@ -23,8 +23,18 @@ SMALL = {
             "sweep": {"sites": [8, 16]},
         },
         "net": {"substrate": "mlp", "group": "deep", "seeds": [0], "settings": {"width": 8}},
+        "noise": {
+            "substrate": "random_vector",
+            "group": "rest",
+            "seeds": [0],
+            "settings": {"law": "uniform"},
+        },
+        "circuit": {"substrate": "boolean_circuit", "group": "deep", "seeds": [0]},
     },
-    "panel": {"published": ["chain", "net"], "corrected": ["chain", "net"]},
+    "panel": {
+        "published": ["chain", "noise", "net", "circuit"],
+        "corrected": ["chain", "noise", "net", "circuit"],
+    },
     "statistics": {
         "seed": 0,
         "resamples": 100,
@@ -119,7 +129,7 @@ def test_a_label_or_group_is_no_setting_of_a_job():
         ({"panel__corrected": ["chain"]}, r"config.panel.corrected"),
         (
             {"systems__net__group": "reference"},
-            r"panel.published: needs systems of group deep and of group rest",
+            r"panel.published: needs at least 2 systems of group deep and of .*; has 1 deep",
         ),
         (
             {"systems__net__corrects": "nett"},
