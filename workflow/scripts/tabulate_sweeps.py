@@ -33,6 +33,11 @@ def with_untrained(runs, untrained):
     return runs.copy().assign(untrained_over_trained=quotient)
 
 
+def as_printed(path):
+    """Read a table with its numbers as text, to know how many digits they have."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def main(args):
     sweeps = args.settings
     tables = {path.stem: read_table(path) for path in args.runs}
@@ -44,8 +49,8 @@ def main(args):
     runs = with_untrained(runs, untrained)
     first = ["sweep", *OF_SWEEP, "point", *OF_POINT, "seed"]
     runs = runs[[*first, *(name for name in runs if name not in first)]]
-    published = read_table(args.published_runs)
-    printed = pd.read_csv(args.published_fits, dtype=str, keep_default_na=False)
+    published = as_printed(args.published_runs).astype({"seed": int})
+    printed = as_printed(args.published_fits)
     checks = read_table(args.checks).assign(sweep="single claims", label="Single claims")
     per_seed = pd.concat(
         [per_seed_agreement(runs, published), set_beside(checks, published)], ignore_index=True

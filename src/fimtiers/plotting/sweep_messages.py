@@ -10,7 +10,6 @@ from fimtiers.plotting.sweep_panels import AXIS_NAMES, geometric_means, span
 
 Panels = Mapping[str, Sequence[str]]
 LAWS = {"constant": "a constant", "sqrt_depth": "√L", "depth": "L"}
-FEW_PERCENT = 0.1
 UNLEARNED = 0.9
 """A loss above this share of its first value counts as no progress."""
 
@@ -156,9 +155,7 @@ def _gpt(
     for title, shown in panels.items():
         values = [geometric_means(runs[runs["sweep"] == name]) for name in shown]
         low, high = min(v.min() for v in values), max(v.max() for v in values)
-        parts.append(f"{format_number(low)} to {format_number(high)} with an {title}"
-                     if title[0] in "aeiou" else
-                     f"{format_number(low)} to {format_number(high)} with the {title}")  # fmt: skip
+        parts.append(f"{format_number(low)} to {format_number(high)} ({title})")
     return "In a GPT the head sets the tier ratio, depth hardly changes it: " + ", ".join(parts)
 
 

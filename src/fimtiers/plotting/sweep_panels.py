@@ -27,6 +27,7 @@ from fimtiers.plotting.style import (
     decades,
     figure_style,
     format_number,
+    power_of_ten,
 )
 
 CURVES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#1A1A1A")
@@ -47,6 +48,8 @@ AXIS_NAMES = {
 LOGARITHMIC = ("width", "length", "probes")
 CLOSEST = 0.16
 """Ticks are at least this many inches apart."""
+MOST_DECADES = 12
+"""With more decades than this, not every power of ten has a tick."""
 
 
 @figure_style()
@@ -94,12 +97,14 @@ def draw_sweep_panels(
         axes.set_title(title, loc="left", color=SOFT)
         drawn.append((axes, shown, rows))
         left += plot_width + room + 2 * LABEL_GAP + 0.12
-    low = min(axes.get_ylim()[0] for axes, *_ in drawn)
-    high = max(axes.get_ylim()[1] for axes, *_ in drawn)
+    limits = [axes.get_ylim() for axes, *_ in drawn]
+    low, high = min(limits)[0], max(top for _, top in limits)
+    shared = max(bottom for bottom, _ in limits) < min(top for _, top in limits)
     for number, (axes, shown, rows) in enumerate(drawn):
-        axes.set_ylim(low, high)
-        decades(axes.yaxis)
-        if number:
+        if shared:
+            axes.set_ylim(low, high)
+        _tick_ratios(axes)
+        if number and shared:
             axes.set_yticklabels([])
         if threshold and low < threshold < high:
             axes.axhline(threshold, color=FAINT, lw=1, zorder=0)
@@ -126,6 +131,19 @@ def tick_positions(axes: Axes, positions: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(set(positions)))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _tick_ratios(axes: Axes) -> None:
+    """Tick the y axis, logarithmic, at powers of ten that leave each other room."""
+    low, high = np.log10(axes.get_ylim())
+    step = int(np.ceil((high - low) / MOST_DECADES))
+    if step == 1:
+        decades(axes.yaxis)
+        return
+    exponents = np.arange(step * np.ceil(low / step), high, step)
+    axes.yaxis.set_major_locator(FixedLocator([float(10.0**exponent) for exponent in exponents]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power_of_ten(round(np.log10(y)))))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:

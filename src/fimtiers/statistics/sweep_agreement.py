@@ -24,14 +24,16 @@ def per_seed_agreement(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFr
         One row per sweep, point and seed: ``sweep``, ``label``, ``experiment``,
         ``published_point``, ``seed``, and a column for each measured quantity.
     published
-        ``experiment``, ``point``, ``seed``, ``quantity``, ``value``, ``source``.
+        ``experiment``, ``point``, ``seed``, ``quantity``, ``value``, the number as printed text,
+        and ``source``.
 
     Returns
     -------
     DataFrame
         One row per published number that is measured: ``sweep``, ``label``, ``experiment``,
         ``point``, ``seed``, ``quantity``, ``published``, ``measured``, ``relative_difference``
-        (measured / published − 1; zero where both are zero or both NaN), ``source``.
+        (measured / published − 1; zero where both are zero or both NaN), ``agrees_as_printed``
+        (see `agrees_as_printed`), ``source``.
     """
     known = [name for name in published["quantity"].unique() if name in runs.columns]
     repeated = runs[runs["experiment"].isin(published["experiment"])]
@@ -43,15 +45,18 @@ def per_seed_agreement(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFr
 
 def set_beside(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Join measured numbers in long form, with ``measured``, to published ones by run."""
-    table = measured.merge(published.rename(columns={"value": "published"}), on=RUN)
+    table = measured.merge(published.rename(columns={"value": "printed"}), on=RUN)
+    table["published"] = table["printed"].astype(float)
+    pairs = zip(table["measured"], table["printed"], strict=True)
+    table["agrees_as_printed"] = [agrees_as_printed(value, printed) for value, printed in pairs]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = table["measured"] / table["published"] - 1
     same = (table["measured"] == table["published"]) | (
         table["measured"].isna() & table["published"].isna()
     )
     table["relative_difference"] = difference.where(~same, 0.0)
-    columns = ["sweep", "label", *RUN, "published", "measured"]
-    return table[[*columns, "relative_difference", "source"]]
+    columns = ["sweep", "label", *RUN, "published", "measured", "relative_difference"]
+    return table[[*columns, "agrees_as_printed", "source"]]
 
 
 def mean_agreement(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +98,7 @@ def largest_differences(per_seed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``sweep``, ``label``, ``experiment``, ``quantity``, ``runs``,
+        ``sweep``, ``label``, ``experiment``, ``quantity``, ``runs``, ``agreeing_as_printed``,
         ``largest_relative_difference``, ``median_relative_difference``, ``worst_point``,
         ``worst_seed``. A NaN on one side alone makes the largest difference NaN.
     """
@@ -106,6 +111,7 @@ def largest_differences(per_seed: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(keys, names, strict=True)),
                 "runs": len(group),
+                "agreeing_as_printed": int(group["agrees_as_printed"].sum()),
                 "largest_relative_difference": abs(worst["relative_difference"]),
                 "median_relative_difference": group["relative_difference"].abs().median(),
                 "worst_point": worst["point"],

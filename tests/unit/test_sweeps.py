@@ -1,0 +1,106 @@
+"""Sweeps: which points of which system make up a curve."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fimtiers.study import StudyError, read_study
+from fimtiers.sweeps import read_figures, read_sweeps
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+NET = {"substrate": "mlp", "group": "deep", "seeds": [0]}
+CHAIN = {"substrate": "ising_chain", "group": "rest", "seeds": [0]}
+PANEL = ["net", "other_net", "chain", "other_chain"]
+CONFIG = {
+    "systems": {
+        "net": {
+            **NET,
+            "settings": {"width": 8},
+            "sweep": {"initialisation": ["torch_default", "he_normal"], "depth": [1, 2, 3]},
+        },
+        "other_net": NET,
+        "chain": CHAIN,
+        "other_chain": CHAIN,
+    },
+    "panel": {"published": PANEL, "corrected": PANEL},
+    "statistics": {
+        "seed": 0, "resamples": 100, "confidence": 0.95, "threshold": 100, "thresholds": [10, 100]
+    },
+    "mechanism": {
+        "sweeps": {
+            "he": {"system": "net", "axis": "depth", "where": {"initialisation": "he_normal"}},
+            "torch": {
+                "system": "net",
+                "axis": "depth",
+                "where": {"initialisation": "torch_default"},
+                "fit_from": 2,
+                "published": {"experiment": "V6.0", "point": "L={depth},n={width}"},
+            },
+        },
+        "figures": {"law": {"both": ["torch", "he"]}},
+    },
+}  # fmt: skip
+
+
+def study(**sweep):
+    config = copy.deepcopy(CONFIG)
+    config["mechanism"]["sweeps"]["torch"].update(sweep)
+    return read_study(config, SCHEMA)
+
+
+def test_a_sweep_has_the_points_that_share_its_fixed_settings():
+    he = read_sweeps(study())["he"]
+    assert [point.name for point in he.points] == [
+        f"initialisation=he_normal,depth={depth}" for depth in (1, 2, 3)
+    ]
+    assert [(point.position, point.depth, point.width) for point in he.points] == [
+        (1, 1, 8), (2, 2, 8), (3, 3, 8)
+    ]  # fmt: skip
+
+
+def test_published_points_are_named_by_the_settings_of_the_run():
+    sweeps = read_sweeps(study())
+    assert [point.published_point for point in sweeps["torch"].points] == [
+        "L=1,n=8", "L=2,n=8", "L=3,n=8"
+    ]  # fmt: skip
+    assert sweeps["he"].points[0].published_point == "depth=1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"system": "nit"}, "'nit' is not a system"),
+        ({"where": {}}, "each of which must be named once"),
+        ({"where": {"initialisation": "he"}}, "allowed: torch_default, he_normal"),
+        ({"untrained": "none"}, "'none' is not a sweep; allowed: he, torch"),
+        ({"published": {"experiment": "V6.0", "point": "{height}"}}, "'height' is not a setting"),
+    ],
+)
+def test_a_sweep_that_does_not_fit_its_system_is_refused(wrong, message):
+    with pytest.raises(StudyError, match=message):
+        read_sweeps(study(**wrong))
+
+
+def test_a_sweep_set_to_null_is_left_out_and_figures_lose_it():
+    config = copy.deepcopy(CONFIG)
+    config["mechanism"]["sweeps"]["he"] = None
+    dropped = read_study(config, SCHEMA)
+    assert list(read_sweeps(dropped)) == ["torch"]
+    assert read_figures(dropped) == {"law": {"both": ["torch"]}}
+
+
+def test_a_study_without_a_mechanism_has_no_sweep_and_no_figure():
+    config = {name: entry for name, entry in CONFIG.items() if name != "mechanism"}
+    assert read_sweeps(read_study(config, SCHEMA)) == {}
+    assert read_figures(read_study(config, SCHEMA)) == {}
+
+
+def test_every_curve_of_the_default_study_fits_its_system_and_is_small_enough_to_draw():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    default = read_study(config, SCHEMA)
+    sweeps = read_sweeps(default)
+    assert all(len(sweep.points) >= 3 for sweep in sweeps.values())
+    assert {"depth_law", "variance", "layers", "theory"} < set(read_figures(default))
