@@ -30,6 +30,10 @@ SWEEP_TABLES = collect(
 )
 
 
+if "weight_draws" in STUDY.config.get("mechanism", {}):
+    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
+
+
 def sweep_settings(sweeps):
     """The points of sweeps and what they repeat, as JSON."""
     return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
@@ -115,6 +119,30 @@ rule evaluate_checks:
         "--settings {params.settings:q} --pooling {input.pooling:q} "
         "--spectrum {input.spectrum:q} --observables {input.observables:q} "
         "--states {input.states:q} --output {output:q}"
+
+
+rule sample_weight_draws:
+    output:
+        report(
+            "<results>/tables/weight_draws.csv",
+            caption="../report/weight_draws.rst",
+            category="Mechanism",
+            labels={"table": "Variance over draws of the weights"},
+        ),
+    log:
+        "<logs>/sample_weight_draws.log",
+    priority: -10
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=json.dumps(STUDY.config.get("mechanism", {}).get("weight_draws")),
+        code=code_of("sample_weight_draws.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/sample_weight_draws.py --log {log:q} "
+        "--settings {params.settings:q} --output {output:q}"
 
 
 rule tabulate_sweeps:
