@@ -103,8 +103,7 @@ def test_every_figure_has_a_message_without_missing_numbers(figure, runs, fits):
 
 def test_the_training_message_tells_networks_that_learn_from_those_that_do_not(runs, fits):
     message = sweep_message("training", runs, fits, {"a": ["flat", "steep"]}, LABELS, 100)
-    assert "from depth 8 on nothing is learned" in message
-    assert "by 2.00 to 4.00" in message
+    assert "a, by 2.00 to 4.00, and nothing is learned from depth 8 on" in message
 
 
 def test_the_depth_law_names_the_law_that_predicts_the_held_out_depth(runs, fits):
@@ -138,5 +137,5 @@ def test_the_drift_is_the_slope_of_the_hidden_layers():
          "predicted": [-1.5 * layer for layer in range(5)]}
     )  # fmt: skip
     caption = describe_layer_levels(layers, {"torch": ["net"]}, {"net": "Net"})
-    assert "-2.00 nats per layer with torch (theory -1.50)" in caption
+    assert "−2.00 nats per layer with torch (theory −1.50)" in caption
     assert draw_layer_levels(layers, {"torch": ["net"]}, {"net": "Net"}, "subtitle").axes

@@ -201,7 +201,7 @@ def test_checks_are_long_tables_of_every_seed():
     )
     pooling = pooling_rows({"depth=2": diagonal}, [0, 1])
     assert {"bound", "positive_bound"} <= set(pooling["quantity"])
-    spectrum = spectrum_rows({"single": diagonal}, [0, 1], 1e-16).set_index(["quantity", "seed"])
+    spectrum = spectrum_rows({"single": diagonal}, [0, 1]).set_index(["quantity", "seed"])
     assert spectrum.loc[("rank", 0), "measured"] == 10
     assert np.isinf(spectrum.loc[("spectrum_tier_ratio", 1), "measured"])
     observed = observable_rows({"a": state}, {"a": diagonal}, {"a": "model=x"}, [0, 1])

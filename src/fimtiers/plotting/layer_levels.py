@@ -81,7 +81,9 @@ def layer_levels_message(
     for title, shown in panels.items():
         measured = drift_per_layer(weights, shown[0])
         predicted = drift_per_layer(weights, shown[0], "predicted")
-        parts.append(f"{measured:+.2f} nats per layer with {title} (theory {predicted:+.2f})")
+        parts.append(
+            f"{_signed(measured)} nats per layer with {title} (theory {_signed(predicted)})"
+        )
     return f"F drifts along the layers of a ReLU network, {' and '.join(parts)}"
 
 
@@ -93,12 +95,16 @@ def describe_layer_levels(
     sentences = [f"{layer_levels_message(weights, panels, labels)}."]
     for title, shown in panels.items():
         drifts = [
-            f"{labels[name]} {drift_per_layer(weights, name):+.2f} "
-            f"({drift_per_layer(weights, name, 'predicted'):+.2f})"
+            f"{labels[name]} {_signed(drift_per_layer(weights, name))} "
+            f"({_signed(drift_per_layer(weights, name, 'predicted'))})"
             for name in shown
         ]
         sentences.append(f"{title}, measured (predicted) nats per layer: {', '.join(drifts)}.")
     return " ".join(sentences)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _draw_levels(axes: Axes, rows: pd.DataFrame, number: int) -> None:

@@ -10,7 +10,7 @@ from fimtiers.plotting.sweep_panels import AXIS_NAMES, geometric_means, span
 
 Panels = Mapping[str, Sequence[str]]
 LAWS = {"constant": "a constant", "sqrt_depth": "√L", "depth": "L"}
-UNLEARNED = 0.9
+UNLEARNED = 0.98
 """A loss above this share of its first value counts as no progress."""
 
 
@@ -90,21 +90,21 @@ def _training(
     labels: Mapping[str, str],
     threshold: float,
 ) -> str:
-    shown = next(iter(panels.values()))
-    trained = runs[runs["sweep"] == shown[-1]]
-    factor = np.exp(np.log(trained["untrained_over_trained"]).groupby(trained["position"]).mean())
-    kept = (trained["probe_loss"] / trained["first_training_loss"]).groupby(
-        trained["position"]
-    ).mean() > UNLEARNED
-    if not kept.any() or kept.all():
-        low, high = format_number(factor.min()), format_number(factor.max())
-        return f"Training divides the tier ratio by {low} to {high}"
-    learned, stuck = factor[~kept], factor[kept]
-    return (
-        f"Training divides the tier ratio by {format_number(learned.min())} to "
-        f"{format_number(learned.max())}, but from depth {stuck.index.min():g} on nothing is "
-        f"learned, and it stays within a factor {format_number(np.exp(abs(np.log(stuck)).max()))}"
-    )
+    parts = []
+    for title, shown in panels.items():
+        trained = runs[runs["sweep"] == shown[-1]]
+        by_depth = trained["position"]
+        factor = np.exp(np.log(trained["untrained_over_trained"]).groupby(by_depth).mean())
+        kept = (trained["probe_loss"] / trained["first_training_loss"]).groupby(by_depth).mean()
+        stuck = kept.index[kept > UNLEARNED]
+        learned = factor.drop(stuck)
+        part = f"{title}, nothing is learned"
+        if len(learned):
+            part = f"{title}, by {format_number(learned.min())} to {format_number(learned.max())}"
+        if len(learned) and len(stuck):
+            part += f", and nothing is learned from depth {stuck.min():g} on"
+        parts.append(part)
+    return "What training divides the tier ratio by: " + "; ".join(parts)
 
 
 def _initialisation(

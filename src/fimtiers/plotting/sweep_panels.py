@@ -106,8 +106,10 @@ def draw_sweep_panels(
         _tick_ratios(axes)
         if number and shared:
             axes.set_yticklabels([])
-        if threshold and low < threshold < high:
+        bottom, top = axes.get_ylim()
+        if threshold and bottom < threshold < top:
             axes.axhline(threshold, color=FAINT, lw=1, zorder=0)
+            axes.set_ylim(bottom, top)
         _label_curves(axes, rows, shown, labels)
     drawn[0][0].set_ylabel("tier ratio T1/T3")
     return figure

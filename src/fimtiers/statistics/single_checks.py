@@ -48,14 +48,12 @@ def pooling_rows(diagonals: Mapping[str, FisherDiagonal], seeds: list[int]) -> p
     return pd.concat(tables, ignore_index=True)
 
 
-def spectrum_rows(
-    diagonals: Mapping[str, FisherDiagonal], seeds: list[int], precision: float
-) -> pd.DataFrame:
+def spectrum_rows(diagonals: Mapping[str, FisherDiagonal], seeds: list[int]) -> pd.DataFrame:
     """Compare tiers of the diagonal with those of the spectrum, in all and within the rank."""
     tables = []
     for point, diagonal in diagonals.items():
         eigenvalues = diagonal.diagnostics["gram_eigenvalue"][1]
-        comparison = compare_with_spectrum(diagonal.fim, eigenvalues, precision)
+        comparison = compare_with_spectrum(diagonal.fim, eigenvalues)
         columns = {name: getattr(comparison, name) for name in comparison.__dataclass_fields__}
         tier1_to_tier2 = {
             f"{kind}_tier1_over_tier2": columns[f"{kind}_tier1_mean"]
