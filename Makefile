@@ -51,7 +51,7 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo 'fimtiers needs Python 3.11; set PYTHON=/path/to/python3.11'; exit 1; }
-	@$(PYTHON) -m venv --clear .venv \
+	@rm -rf .venv && $(PYTHON) -m venv .venv \
 	  || { echo 'no venv module: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@touch $@
