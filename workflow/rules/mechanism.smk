@@ -4,40 +4,6 @@
 #           of every swept system, and the published runs and fits
 # Gives:    <results>/statistics/sweeps/*.csv, <results>/tables/sweeps_*.csv
 
-import dataclasses
-
-from fimtiers.sweeps import read_sweeps
-
-
-def load_sweeps():
-    try:
-        return read_sweeps(STUDY)
-    except StudyError as error:
-        raise RefusedStudy(f"this study cannot run:\n{error}") from None
-
-
-SWEEPS = load_sweeps()
-SWEPT = list(dict.fromkeys(sweep.system for sweep in SWEEPS.values()))
-CHECKS = STUDY.config.get("mechanism", {}).get("checks", {})
-CHECKED = [system for check, system in CHECKS.items() if check != "observed_as"]
-
-
-SWEEP_TABLES = collect(
-    "<results>/tables/sweeps_{table}.csv",
-    table=["runs", "training_means", "per_seed", "agreement", "published_fits", "fits"]
-    if SWEEPS
-    else [],
-)
-
-
-if "weight_draws" in STUDY.config.get("mechanism", {}):
-    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
-
-
-def sweep_settings(sweeps):
-    """The points of sweeps and what they repeat, as JSON."""
-    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
-
 
 use rule build_states as build_swept_states with:
     wildcard_constraints:
@@ -79,21 +45,6 @@ rule describe_sweep:
         "python $FIMTIERS_SCRIPTS/describe_sweep.py --log {log:q} "
         "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
         "--tiers {input.tiers:q} --output {output:q}"
-
-
-def check_settings():
-    """Seeds of the systems of single claims, and published names, as JSON."""
-    settings = {
-        check: {"seeds": STUDY.systems[CHECKS[check]].seeds}
-        for check in ("pooling", "spectrum", "observables")
-        if check in CHECKS
-    }
-    settings.get("observables", {})["points"] = CHECKS.get("observed_as", {})
-    return json.dumps(settings)
-
-
-def fisher_of_check(check):
-    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
 
 
 rule evaluate_checks:

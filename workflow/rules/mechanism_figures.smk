@@ -4,45 +4,6 @@
 #           <results>/statistics/sweeps/{system}_layers.csv
 # Gives:    <results>/figures/mechanism_{figure}.svg, .pdf and .rst
 
-from fimtiers.sweeps import read_figures
-
-SWEEP_FIGURES = read_figures(STUDY)
-OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
-MECHANISM_FIGURES = collect(
-    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
-)
-
-
-def sweep_figure(figure, **extra):
-    """What a figure of sweeps shows besides data, as JSON."""
-    panels = SWEEP_FIGURES.get(figure, {})
-    shown = [name for names_ in panels.values() for name in names_]
-    return json.dumps(
-        {
-            "figure": figure,
-            "panels": panels,
-            "labels": {name: SWEEPS[name].label for name in shown},
-            **extra,
-        }
-    )
-
-
-def deepest(figure):
-    """The last point of each sweep of a figure, and its settings."""
-    shown = [
-        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
-    ]
-    return {
-        name: {
-            "system": SWEEPS[name].system,
-            "point": SWEEPS[name].points[-1].name,
-            "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
-                SWEEPS[name].points[-1].name
-            ],
-        }
-        for name in shown
-    }
-
 
 rule plot_sweeps:
     input:
@@ -168,7 +129,9 @@ rule plot_layers:
     input:
         collect(
             "<results>/statistics/sweeps/{system}_layers.csv",
-            system=dict.fromkeys(entry["system"] for entry in deepest("layers").values()),
+            system=dict.fromkeys(
+                entry["system"] for entry in deepest("layers").values()
+            ),
         ),
     output:
         svg=report(

@@ -1,0 +1,90 @@
+# The sweeps of the study, and the functions that their rules use. No rule lives here.
+
+import dataclasses
+
+from fimtiers.sweeps import read_figures, read_sweeps
+
+
+def load_sweeps():
+    try:
+        return read_sweeps(STUDY)
+    except StudyError as error:
+        raise RefusedStudy(f"this study cannot run:\n{error}") from None
+
+
+SWEEPS = load_sweeps()
+SWEPT = list(dict.fromkeys(sweep.system for sweep in SWEEPS.values()))
+CHECKS = STUDY.config.get("mechanism", {}).get("checks", {})
+CHECKED = [system for check, system in CHECKS.items() if check != "observed_as"]
+
+
+SWEEP_TABLES = collect(
+    "<results>/tables/sweeps_{table}.csv",
+    table=(
+        ["runs", "training_means", "per_seed", "agreement", "published_fits", "fits"]
+        if SWEEPS
+        else []
+    ),
+)
+
+
+if "weight_draws" in STUDY.config.get("mechanism", {}):
+    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
+
+
+def sweep_settings(sweeps):
+    """The points of sweeps and what they repeat, as JSON."""
+    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
+
+
+def check_settings():
+    """Seeds of the systems of single claims, and published names, as JSON."""
+    settings = {
+        check: {"seeds": STUDY.systems[CHECKS[check]].seeds}
+        for check in ("pooling", "spectrum", "observables")
+        if check in CHECKS
+    }
+    settings.get("observables", {})["points"] = CHECKS.get("observed_as", {})
+    return json.dumps(settings)
+
+
+def fisher_of_check(check):
+    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
+
+
+SWEEP_FIGURES = read_figures(STUDY)
+OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
+MECHANISM_FIGURES = collect(
+    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
+)
+
+
+def sweep_figure(figure, **extra):
+    """What a figure of sweeps shows besides data, as JSON."""
+    panels = SWEEP_FIGURES.get(figure, {})
+    shown = [name for names_ in panels.values() for name in names_]
+    return json.dumps(
+        {
+            "figure": figure,
+            "panels": panels,
+            "labels": {name: SWEEPS[name].label for name in shown},
+            **extra,
+        }
+    )
+
+
+def deepest(figure):
+    """The last point of each sweep of a figure, and its settings."""
+    shown = [
+        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
+    ]
+    return {
+        name: {
+            "system": SWEEPS[name].system,
+            "point": SWEEPS[name].points[-1].name,
+            "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
+                SWEEPS[name].points[-1].name
+            ],
+        }
+        for name in shown
+    }
