@@ -9,7 +9,7 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke test check format docs clean status unlock
+.PHONY: study smoke test benchmark check format docs clean status unlock
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -30,6 +30,13 @@ ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
 test: .venv/installed
 	@$(foreach mark,$(sort $(ABSENT)),echo 'without the tests marked $(mark), see pyproject.toml';)
 	@$(BIN)/python -m pytest $(if $(strip $(ABSENT)),-m 'not ($(subst $(space), or ,$(strip $(sort $(ABSENT)))))')
+
+# The Fisher engine against other libraries, on one thread; about ten minutes.
+benchmark: export OMP_NUM_THREADS := 1
+benchmark: export PYTHONPATH := src:.
+benchmark: .venv-benchmark/installed
+	@.venv-benchmark/bin/python -m benchmarks.fisher.measure
+	@.venv-benchmark/bin/python -m benchmarks.fisher.report
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -54,6 +61,13 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 	@rm -rf .venv && $(PYTHON) -m venv .venv \
 	  || { echo 'no venv module: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+# torchvision comes along for a peer that does not need it, built for another torch.
+.venv-benchmark/installed: requirements-benchmark.txt
+	@$(PYTHON) -m venv --clear .venv-benchmark
+	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@.venv-benchmark/bin/python -m pip uninstall --quiet --yes torchvision
 	@touch $@
 
 # After a run was killed by force: allow runs again. Make sure first that none is alive.

@@ -1,0 +1,1 @@
+"""Measurements that are no tests: `fisher` compares the Fisher engine with other libraries."""

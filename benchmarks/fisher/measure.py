@@ -1,0 +1,222 @@
+"""Measure one workload: correctness, CPU time in interleaved rounds, and peak memory.
+
+Times are CPU times of this process, on one thread, divided by that of one plain batched forward
+and backward pass of the same round: what else the machine does then matters little. Memory is
+measured in a fresh process per method.
+"""
+
+import argparse
+import copy
+import csv
+import ctypes
+import multiprocessing
+import re
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.fisher import peers
+from benchmarks.fisher.workloads import WORKLOADS, Workload
+
+ROUNDS = 5
+"""Rounds of the plain pass and of `fimtiers`, and most rounds of the others."""
+
+BUDGET = 12.0
+"""CPU seconds after which another method takes part in no further round."""
+
+CHECKED = 4
+"""Samples on which values are compared with the float64 loop."""
+
+TOLERANCE = 1e-4
+"""Largest relative error of a tensor that counts as agreement in float32."""
+
+OWN = ("fimtiers", "fimtiers, stacked")
+"""Methods of which a further batch is measured: on one network, on several."""
+
+FIELDS = (
+    "workload", "title", "target", "method", "status", "error", "missing", "samples", "rounds",
+    "ratio", "low", "high", "further", "further_low", "further_high", "memory_mb",
+)  # fmt: skip
+Row = dict[str, Any]
+
+
+def measure(name: str) -> list[Row]:
+    """Return one row per method, the plain pass first."""
+    workload = make(name)
+    rows = {"plain pass": Row(status="", samples=len(workload.inputs))}
+    extracts = {}
+    for method, prepare in peers.methods(workload.models).items():
+        rows[method], extract = check(workload, prepare)
+        if extract is not None:
+            samples = count(workload, method)
+            rows[method]["samples"] = samples
+            extracts[method] = extract, samples
+    time_rounds(workload, extracts, rows)
+    keep_fastest_chunk(rows)
+    for method, row in rows.items():
+        if "ratio" in row:
+            row["memory_mb"] = in_fresh_process(name, method, row["samples"])
+        row.update(workload=name, title=workload.title, target=workload.target, method=method)
+    return list(rows.values())
+
+
+def make(name: str) -> Workload:
+    """Return a workload with the same weights and data every time."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return WORKLOADS[name]()
+
+
+def count(workload: Workload, method: str) -> int:
+    """Return the number of samples that a method gets."""
+    full = method.startswith("fimtiers") or (
+        workload.inputs.ndim == 2 and method in peers.LINEAR_IN_MEMORY
+    )
+    return len(workload.inputs) if full else workload.few
+
+
+def check(workload: Workload, prepare: Callable[..., Any]) -> tuple[Row, Any]:
+    """Compare a method with the loop in float64 on few samples; return a row and the method."""
+    x, y = workload.inputs[:CHECKED], workload.targets[:CHECKED]
+    exact = [copy.deepcopy(model).double() for model in workload.models]
+    reference = peers.each(peers.loop)(exact)(x.double() if x.is_floating_point() else x, y)
+    try:
+        extract = prepare(workload.models)
+        found = extract(x.clone(), y)
+        missing = sorted(set(reference) - set(found))
+        given = [name for name in reference if name in found]
+        error = max(relative_error(found[name], reference[name]) for name in given)
+    except Exception as problem:  # what a peer raises is what is measured
+        return Row(status=f"raises {type(problem).__name__}"), None
+    status = "correct"
+    if error > TOLERANCE:
+        status = "wrong"
+    elif missing:
+        status = "incomplete"
+    return Row(status=status, error=error, missing=f"{len(missing)} of {len(reference)}"), extract
+
+
+def relative_error(found: torch.Tensor, reference: torch.Tensor) -> float:
+    return float((found.double() - reference).norm() / reference.norm())
+
+
+def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Row]) -> None:
+    """Run all methods in turn, `ROUNDS` times, and add ratios to the plain pass to the rows."""
+    x, y = workload.inputs, workload.targets
+    spent = dict.fromkeys(extracts, 0.0)
+    ratios: dict[str, list[float]] = {"plain pass": []}
+    further: dict[str, list[float]] = {}
+    peers.plain(workload.models, x, y)
+    for extract, samples in extracts.values():
+        extract(x[: min(samples, CHECKED)].clone(), y[: min(samples, CHECKED)])
+    for number in range(ROUNDS):
+        unit = statistics.median(
+            cpu_time(lambda: peers.plain(workload.models, x, y)) for _ in range(repeats(workload))
+        )
+        ratios["plain pass"].append(1.0)
+        for method, (extract, n) in extracts.items():
+            if spent[method] > BUDGET and not (method.startswith("fimtiers") or number < 1):
+                continue
+            part = x[:n].clone(), y[:n]
+            seconds = statistics.median(
+                cpu_time(lambda e=extract, p=part: e(*p)) for _ in range(repeats(workload))
+            )
+            spent[method] += seconds * repeats(workload)
+            ratios.setdefault(method, []).append(seconds / unit * len(x) / n)
+            if method == OWN[len(workload.models) > 1]:
+                more = statistics.median(
+                    cpu_time(lambda: two_batches(workload)) for _ in range(repeats(workload))
+                )
+                further.setdefault(method, []).append((more - seconds) / unit)
+    for method, values in ratios.items():
+        median, low, high = statistics.median(values), min(values), max(values)
+        rows[method].update(rounds=len(values), ratio=median, low=low, high=high)
+    for method, values in further.items():
+        median, low, high = statistics.median(values), min(values), max(values)
+        rows[method].update(further=median, further_low=low, further_high=high)
+
+
+def two_batches(workload: Workload) -> None:
+    """Run `fimtiers` once on two batches; the second costs no set-up."""
+    batch = workload.inputs, workload.targets
+    if len(workload.models) > 1:
+        peers.diagonal_ensemble(workload.models, peers.loss, [batch, batch])
+    else:
+        peers.diagonal(workload.models[0], peers.loss, [batch, batch])
+
+
+def repeats(workload: Workload) -> int:
+    """Return how often to run a method in a round: milliseconds are repeated, seconds are not."""
+    return 5 if workload.few == len(workload.inputs) == 1000 else 1
+
+
+def cpu_time(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def keep_fastest_chunk(rows: dict[str, Row]) -> None:
+    """Keep the fastest of the chunks of vmap."""
+    chunks = [method for method in rows if method.startswith("vmap")]
+    for method in sorted(chunks, key=lambda m: rows[m].get("ratio", float("inf")))[1:]:
+        del rows[method]
+
+
+def in_fresh_process(name: str, method: str, samples: int) -> float:
+    """Return the peak of resident memory above that before the call, MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(peak_memory, (name, method, samples))
+
+
+def peak_memory(name: str, method: str, samples: int) -> float:
+    """Return the peak memory of one call after a first one, MB (Linux with glibc only).
+
+    The first call loads code; what it leaves free goes back to the system before the second.
+    """
+    warnings.simplefilter("ignore")
+    workload = make(name)
+    x, y = workload.inputs[:samples].clone(), workload.targets[:samples]
+    if method == "plain pass":
+        work: Callable[..., Any] = lambda a, b: peers.plain(workload.models, a, b)  # noqa: E731
+    else:
+        work = peers.methods(workload.models)[method](workload.models)
+    work(x, y)
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = resident("VmRSS")
+    work(x, y)
+    return (resident("VmHWM") - before) / 1024
+
+
+def resident(field: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
+
+
+def main() -> None:
+    """Measure the workloads named, each into a CSV file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workloads", nargs="*", metavar="workload", help=", ".join(WORKLOADS))
+    parser.add_argument("--directory", type=Path, default=Path("reports/benchmark"))
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    for name in arguments.workloads or WORKLOADS:
+        rows = measure(name)
+        with (arguments.directory / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(rows)
+        for row in rows:
+            print(f"{name:12} {row['method']:22} {row['status']:22} {row.get('ratio', nan):8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Make the page and the figure of the benchmark from its CSV files."""
+
+import argparse
+import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from benchmarks.fisher.measure import BUDGET, CHECKED, ROUNDS, TOLERANCE
+from benchmarks.fisher.workloads import WORKLOADS
+from fimtiers.plotting.style import COLOURS, FAINT, SMALL, SOFT, bare, decades, figure_style
+
+NAMES = {
+    "fimtiers": "fimtiers, one call",
+    "fimtiers, further batch": "fimtiers, further batch",
+    "fimtiers, stacked": "fimtiers, stacked",
+    "nngeometry": "nngeometry",
+    "BackPACK": "BackPACK",
+    "asdl": "asdl",
+    "vmap": "torch.func vmap(grad)",
+    "Opacus": "Opacus",
+    "laplace": "laplace",
+    "loop": "loop over samples",
+}
+"""Rows of the figure from top to bottom."""
+
+PACKAGES = (
+    "torch", "backpack-for-pytorch", "opacus", "nngeometry", "laplace-torch", "asdfghjkl",
+    "transformers",
+)  # fmt: skip
+
+INTRODUCTION = f"""# Benchmark of the Fisher engine
+
+Cost is CPU time divided by that of one plain batched forward and backward pass of the same
+samples in the same round, on one thread: the median over interleaved rounds, and in brackets the
+range. There are {ROUNDS} rounds; a peer that has used {BUDGET:.0f} s takes part in no further one.
+A call of `fimtiers` includes its set-up and its check against a single-sample loop; a further batch
+is what a call on two batches costs beyond a call on one. The set-up of a peer is not counted.
+Peers that form the gradient of each sample, and all peers on images and sequences, get the number
+of samples in the table; their cost is scaled to all. vmap runs in chunks of 8, 32 and 128, and the
+fastest is shown.
+
+Values are compared with a float64 loop on {CHECKED} samples; the error is ‖F − F_loop‖ / ‖F_loop‖
+of the worst tensor. *Correct*: all tensors within {TOLERANCE:g}. *Incomplete*: tensors are missing,
+the others right. *Wrong*: a tensor is beyond {TOLERANCE:g}, and nothing says so. *Raises*: no
+result. Memory is the peak of a second call above what is resident before it, in a fresh process,
+for the samples in the table.
+
+![Cost of each method on each workload](images/benchmark.svg)
+"""
+
+
+def main() -> None:
+    """Read all CSV files of a directory and write the page and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("reports/benchmark"))
+    parser.add_argument("--to", type=Path, default=Path("reports/benchmark"))
+    arguments = parser.parse_args()
+    files = [arguments.results / f"{name}.csv" for name in WORKLOADS]
+    measured = [pd.read_csv(file) for file in files if file.exists()]
+    if not measured:
+        raise FileNotFoundError(f"no results in {arguments.results}; run `make benchmark`")
+    newest = max(file.stat().st_mtime for file in files if file.exists())
+    (arguments.to / "images").mkdir(parents=True, exist_ok=True)
+    (arguments.to / "benchmarks.md").write_text(page(measured, newest))
+    draw(measured, arguments.to / "images" / "benchmark.svg")
+
+
+def page(measured: list[pd.DataFrame], newest: float) -> str:
+    """Return the page: how it was measured, on what, and a table per workload."""
+    day = datetime.datetime.fromtimestamp(newest, datetime.UTC).date()
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    parts = [INTRODUCTION, f"Measured on {day}, {processor()}, with {versions}.\n"]
+    return "\n".join(parts + [table(rows) for rows in measured])
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Return the Markdown table of a workload."""
+    first = rows.iloc[0]
+    goal = "" if pd.isna(first.target) else f"\nRequired: at most {first.target:g}.\n"
+    lines = [f"## {first.title}\n{goal}"]
+    lines.append("| method | values | worst error | missing | cost | rounds | samples | MB |")
+    lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
+    for row in rows.itertuples():
+        if pd.isna(row.ratio):
+            lines.append(f"| {row.method} | {row.status} | | | | | | |")
+            continue
+        status = "" if pd.isna(row.status) else row.status
+        error = "" if pd.isna(row.error) else f"{row.error:.0e}"
+        missing = "" if pd.isna(row.missing) else row.missing
+        cost = interval(row.ratio, row.low, row.high)
+        lines.append(
+            f"| {row.method} | {status} | {error} | {missing} | {cost} | {row.rounds:.0f} "
+            f"| {row.samples:.0f} | {row.memory_mb:.0f} |"
+        )
+        if not pd.isna(row.further):
+            cost = interval(row.further, row.further_low, row.further_high)
+            lines.append(f"| {row.method}, further batch | | | | {cost} | {row.rounds:.0f} | | |")
+    return "\n".join(lines) + "\n"
+
+
+def interval(median: float, low: float, high: float) -> str:
+    return f"{median:.2f}" if low == high else f"{median:.2f} [{low:.2f}–{high:.2f}]"
+
+
+@figure_style()
+def draw(measured: list[pd.DataFrame], file: Path) -> None:
+    """Draw the cost of every method, one panel per workload."""
+    figure, grid = plt.subplots(2, 4, figsize=(9.6, 5.0), sharex=True, sharey=True)
+    for axes, rows in zip(grid.flat, measured, strict=False):
+        draw_workload(axes, rows)
+    for axes in list(grid.flat)[len(measured) :]:
+        axes.set_visible(False)
+    figure.supxlabel(
+        "CPU time / plain batched forward and backward pass      "
+        "(filled: correct, hollow: incomplete or wrong)",
+        fontsize=8,
+    )
+    figure.tight_layout(w_pad=0.6)
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+
+
+def draw_workload(axes: Axes, rows: pd.DataFrame) -> None:
+    axes.set(xscale="log", xlim=(0.7, 900), ylim=(len(NAMES) - 0.5, -0.5))
+    axes.axvline(1, color=FAINT, zorder=0)
+    axes.set_yticks(range(len(NAMES)), NAMES.values())
+    axes.set_title(rows.title[0].replace(", ", "\n", 1), loc="left")
+    positions = {name: y for y, name in enumerate(NAMES)}
+    for row in rows.iloc[1:].itertuples():
+        y = positions[row.method.split(",")[0] if row.method.startswith("vmap") else row.method]
+        colour = COLOURS["deep" if row.method.startswith("fimtiers") else "rest"]
+        if pd.isna(row.ratio):
+            axes.text(1.1, y, "raises", va="center", color=SOFT, fontsize=SMALL)
+            continue
+        draw_cost(axes, y, (row.ratio, row.low, row.high), colour, row.status)
+        if not pd.isna(row.further):
+            cost = row.further, row.further_low, row.further_high
+            draw_cost(axes, positions["fimtiers, further batch"], cost, colour, row.status)
+    bare(axes, "bottom")
+    decades(axes.xaxis)
+
+
+def draw_cost(
+    axes: Axes, y: float, cost: tuple[float, float, float], colour: str, status: str
+) -> None:
+    ratio, low, high = cost
+    fill = colour if status == "correct" else "white"
+    axes.plot([max(low, 0.75), high], [y, y], color=colour, linewidth=1)
+    axes.plot(ratio, y, "o", color=colour, markerfacecolor=fill, markersize=4)
+    note = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+    note += "" if status == "correct" else f" {status}"
+    axes.annotate(
+        note, (max(high, ratio), y), (5, 0), textcoords="offset points", va="center",
+        fontsize=SMALL, color=colour if status == "correct" else SOFT,
+    )  # fmt: skip
+
+
+def processor() -> str:
+    """Return the model of the processor, where Linux tells it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return "an unknown processor"
+
+
+if __name__ == "__main__":
+    main()
