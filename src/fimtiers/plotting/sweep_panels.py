@@ -37,6 +37,8 @@ LINES = ("-", (0, (4, 1.5)))
 
 WIDTH, HEIGHT = 7.2, 2.9
 LEFT, BELOW, ABOVE = 0.62, 0.55, 0.34
+BETWEEN, BETWEEN_SCALES = 0.12, 0.42
+"""Between panels that share their scale, and between those that do not."""
 LABEL_GAP = 0.1
 AXIS_NAMES = {
     "depth": "depth L",
@@ -84,7 +86,9 @@ def draw_sweep_panels(
     figure = new_figure(WIDTH, BELOW + HEIGHT + ABOVE, headline)
     rooms = [widest([labels[name] for name in shown], SMALL) for shown in panels.values()]
     margins = LEFT + EDGE + sum(rooms) + 2 * LABEL_GAP * len(panels)
-    plot_width = (WIDTH - margins - 0.12 * (len(panels) - 1)) / len(panels)
+    shared = _overlap([runs[runs["sweep"].isin(shown)] for shown in panels.values()])
+    between = BETWEEN if shared else BETWEEN_SCALES
+    plot_width = (WIDTH - margins - between * (len(panels) - 1)) / len(panels)
     left = LEFT
     drawn = []
     for (title, shown), room in zip(panels.items(), rooms, strict=True):
@@ -96,10 +100,9 @@ def draw_sweep_panels(
         _draw_panel(axes, rows, shown)
         axes.set_title(title, loc="left", color=SOFT)
         drawn.append((axes, shown, rows))
-        left += plot_width + room + 2 * LABEL_GAP + 0.12
+        left += plot_width + room + 2 * LABEL_GAP + between
     limits = [axes.get_ylim() for axes, *_ in drawn]
     low, high = min(limits)[0], max(top for _, top in limits)
-    shared = max(bottom for bottom, _ in limits) < min(top for _, top in limits)
     for number, (axes, shown, rows) in enumerate(drawn):
         if shared:
             axes.set_ylim(low, high)
@@ -133,6 +136,12 @@ def tick_positions(axes: Axes, positions: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(set(positions)))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _overlap(panels: Sequence[pd.DataFrame]) -> bool:
+    """Say whether the ranges of the ratios of all panels have a value in common."""
+    ratios = [rows["tier_ratio_published"] for rows in panels]
+    return max(ratio.min() for ratio in ratios) <= min(ratio.max() for ratio in ratios)
 
 
 def _tick_ratios(axes: Axes) -> None:
