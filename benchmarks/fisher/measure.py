@@ -76,7 +76,7 @@ def make(name: str) -> Workload:
 def count(workload: Workload, method: str) -> int:
     """Return the number of samples that a method gets."""
     full = method.startswith("fimtiers") or (
-        workload.inputs.ndim == 2 and method in peers.LINEAR_IN_MEMORY
+        workload.inputs.ndim == 2 and method in peers.NO_SAMPLE_GRADIENTS
     )
     return len(workload.inputs) if full else workload.few
 

@@ -202,9 +202,9 @@ def each(prepare: Callable[[nn.Module], Extract]) -> Callable[[Sequence[nn.Modul
 CHUNKS = (8, 32, 128)
 """Chunks of vmap that are tried; the fastest is reported."""
 
-LINEAR_IN_MEMORY = {"fimtiers", "fimtiers, stacked", "BackPACK", "nngeometry", "asdl"}
-"""Methods that get all samples of any workload of one token per sample: they form no gradient
-of each sample, so their cost per sample depends on how many there are."""
+NO_SAMPLE_GRADIENTS = {"BackPACK", "nngeometry", "asdl"}
+"""Peers that get all samples where these are vectors or words: they form no gradient of each
+sample of a linear layer, so their cost per sample depends on how many there are."""
 
 METHODS: dict[str, Callable[[Sequence[nn.Module]], Extract]] = {
     "fimtiers": each(fimtiers),

@@ -38,10 +38,10 @@ Cost is CPU time divided by that of one plain batched forward and backward pass 
 samples in the same round, on one thread: the median over interleaved rounds, and in brackets the
 range. There are {ROUNDS} rounds; a peer that has used {BUDGET:.0f} s takes part in no further one.
 A call of `fimtiers` includes its set-up and its check against a single-sample loop; a further batch
-is what a call on two batches costs beyond a call on one. The set-up of a peer is not counted.
-Peers that form the gradient of each sample, and all peers on images and sequences, get the number
-of samples in the table; their cost is scaled to all. vmap runs in chunks of 8, 32 and 128, and the
-fastest is shown.
+is what a call on two batches costs beyond a call on one. The set-up of a peer is not counted. Of
+several networks, `fimtiers` takes one after the other. Where the table gives a peer fewer samples
+than the plain pass, its cost is scaled to all. vmap runs in chunks of 8, 32 and 128 samples, or all
+if there are fewer, and the fastest is shown.
 
 Values are compared with a float64 loop on {CHECKED} samples; the error is ‖F − F_loop‖ / ‖F_loop‖
 of the worst tensor. *Correct*: all tensors within {TOLERANCE:g}. *Incomplete*: tensors are missing,
