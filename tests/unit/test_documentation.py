@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_substrate_of_the_how_to_works_as_printed():
-    page = (ROOT / "docs/add-a-substrate.md").read_text()
+    page = (ROOT / "docs/how-to/add-a-substrate.md").read_text()
     (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     module = types.ModuleType("linear_output")
     exec(source, module.__dict__)
@@ -23,7 +23,7 @@ def test_the_substrate_of_the_how_to_works_as_printed():
 
 
 def test_links_between_pages_lead_somewhere():
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "config").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

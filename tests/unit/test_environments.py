@@ -35,8 +35,8 @@ def lock():
 
 
 def on_conda_forge():
-    """Versions of each package in the table of docs/environments.md."""
-    text = (ROOT / "docs/environments.md").read_text()
+    """Versions of each package in the table of docs/reference/environments.md."""
+    text = (ROOT / "docs/reference/environments.md").read_text()
     _, _, table = text.partition("### Versions known to exist on conda-forge")
     rows = re.findall(r"^\| ([a-z0-9-]+) \| ([0-9., ]+) \|", table, re.MULTILINE)
     return {name: set(versions.split(", ")) for name, versions in rows}

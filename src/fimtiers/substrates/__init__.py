@@ -1,6 +1,7 @@
 """One module per substrate; nothing is imported here, so editing one substrate touches no other.
 
-Only substrate modules may live in this folder. ``docs/add-a-substrate.md`` shows how to write one.
+Only substrate modules may live in this folder; ``docs/how-to/add-a-substrate.md`` shows how to
+write one.
 """
 
 from argparse import Namespace

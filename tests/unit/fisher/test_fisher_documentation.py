@@ -1,11 +1,11 @@
-"""The examples of docs/engine.md run, in order, as one session."""
+"""The examples of docs/how-to/fisher-engine.md run, in order, as one session."""
 
 import re
 from pathlib import Path
 
 import torch
 
-PAGE = Path(__file__).parents[3] / "docs" / "engine.md"
+PAGE = Path(__file__).parents[3] / "docs/how-to/fisher-engine.md"
 
 
 def test_the_examples_run():
