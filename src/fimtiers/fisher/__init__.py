@@ -1,11 +1,13 @@
 """Fisher-information diagonals of any torch model: exact, at about the cost of a backward pass.
 
-`diagonal` is the way in; `Diagonal` is what comes out. Only the extraction lives here: nothing in
-this folder knows of tiers, substrates or files other than its own shards.
+`diagonal` is the way in, `Extractor` the same for many calls; `Diagonal` is what comes out. Only
+the extraction lives here: nothing in this folder knows of tiers, substrates or files other than its
+own shards.
 """
 
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.ensemble import diagonal_ensemble
+from fimtiers.fisher.extractor import Extractor
 from fimtiers.fisher.likelihoods import Categorical, Gaussian, Likelihood
 from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
 from fimtiers.fisher.result import Diagonal
@@ -14,6 +16,7 @@ from fimtiers.fisher.shards import load, save
 __all__ = [
     "Categorical",
     "Diagonal",
+    "Extractor",
     "Gaussian",
     "Likelihood",
     "SampleCouplingError",

@@ -60,11 +60,20 @@ def part(tree: Any, start: int, stop: int) -> Any:
     return mapped(lambda x: x[start:stop] if isinstance(x, Tensor) else x, tree)
 
 
+def split(pair: tuple[Inputs, Any], size: int) -> Iterator[tuple[Inputs, Any]]:
+    """Yield the samples of a pair, at most `size` at a time, in order."""
+    samples = length(pair[0])
+    if samples <= size:
+        yield pair
+        return
+    for start in range(0, samples, size):
+        yield part(pair, start, start + size)
+
+
 def micro_batches(data: Data, size: int) -> Iterator[tuple[Inputs, Any]]:
     """Yield pairs of at most `size` samples, in order."""
-    for inputs, targets in pairs(data):
-        for start in range(0, length(inputs), size):
-            yield part(inputs, start, start + size), part(targets, start, start + size)
+    for pair in pairs(data):
+        yield from split(pair, size)
 
 
 def first_samples(data: Data, number: int) -> tuple[Inputs, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ from fimtiers.fisher.interception import Plan
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
 from fimtiers.fisher.sums import Sums
-from fimtiers.fisher.symmetry import SymmetryDetector
 
 SAMPLES = 2
 """Samples that routes are tried on; two suffice to tell samples apart."""
@@ -43,14 +43,22 @@ class Routes:
         """Return the parameters that go by vmap."""
         return [name for name in self.plan.without_rule if name not in self.looped]
 
+    def describe(self, name: str, operations: str) -> str:
+        """Return the route of a parameter seen in some operations, as a result states it."""
+        if name in self.looped:
+            return f"loop ({self.looped[name]})"
+        if name in self.plan.without_rule:
+            return f"vmap ({self.plan.without_rule[name]})"
+        return operations
+
 
 def calibrate(
     model: nn.Module,
     objective: Objective,
     names: Sequence[str],
     batch: tuple[Inputs, Any],
-    sums: Sums,
     check: bool,
+    directory: Path | None = None,
 ) -> tuple[Routes, Engine]:
     """Find a route for each parameter that agrees with the loop on a few samples.
 
@@ -60,10 +68,11 @@ def calibrate(
         As of `Engine`.
     batch
         The samples.
-    sums
-        Used as scratch and cleared.
     check
-        Whether to compare with the loop.
+        Whether to compare with the loop. If so, samples are first taken to be where shapes show
+        them, which the comparison confirms; if not, labelled passes find them.
+    directory
+        Where scratch files go that do not fit in memory.
 
     Raises
     ------
@@ -72,24 +81,32 @@ def calibrate(
     WrongRouteError
         If a parameter has no route that agrees with the loop.
     """
-    routes = Routes()
+    routes, guessing = Routes(), check
+    named = dict(model.named_parameters())
+    double = any(named[name].dtype == torch.float64 for name in names)
+    scratch = Sums(
+        {name: named[name].shape for name in names},
+        torch.float64 if double else torch.float32,
+        named[names[0]].device,
+        directory,
+    )
     while True:
-        sums.clear()
+        scratch.clear()
         objective.restart()
-        engine = Engine(model, objective, names, routes.plan, sums)
-        engine.symmetry = SymmetryDetector()
+        engine = Engine(model, objective, names, routes.plan, scratch)
         try:
-            labels, losses, _ = engine.add(batch)
-            add_without_rules(model, objective, (batch[0], labels), routes, sums)
+            labels, losses, _ = engine.add(batch, guessing)
+            add_without_rules(model, objective, (batch[0], labels), routes, scratch)
         except RoutesChangedError:
             continue
-        masks = engine.symmetry.masks()
-        if not check or _confirmed(
-            model, objective, (batch[0], labels), routes, engine, losses, masks
-        ):
-            sums.clear()
-            objective.restart()
+        wrong = _differing(engine, (batch[0], labels), losses) if check else []
+        if not wrong:
+            if guessing:
+                engine.confirm()
             return routes, engine
+        if not guessing:
+            _take_next_route(routes, wrong)
+        guessing = False
 
 
 def add_without_rules(
@@ -102,25 +119,17 @@ def add_without_rules(
         except Exception as error:  # whatever vmap cannot do, the loop can
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             routes.looped |= dict.fromkeys(by_vmap, f"vmap: {reason}")
-            sums.clear(by_vmap)
             raise RoutesChangedError from error
     if routes.looped:
         add_by_loop(model, objective, batch, list(routes.looped), sums)
 
 
-def _confirmed(
-    model: nn.Module,
-    objective: Objective,
-    batch: tuple[Inputs, Any],
-    routes: Routes,
-    engine: Engine,
-    losses: Tensor,
-    masks: dict[str, Tensor],
-) -> bool:
-    """Compare with the loop; send parameters that disagree to the next route."""
-    sums = engine.sums
-    reference = Sums({n: t.shape for n, t in sums.totals.items()}, sums.dtype, sums.device)
-    alone = add_by_loop(model, objective, batch, engine.names, reference)
+def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> list[str]:
+    """Return the parameters whose sums differ from those of the loop, which are subtracted."""
+    sums, masks = engine.sums, engine.symmetry.masks()
+    found = {name: _norm(sums.totals[name], masks.get(name)) for name in engine.names}
+    sums.clear(name for name, norm in found.items() if norm == 0)  # they have no scale yet
+    alone = add_by_loop(engine.model, engine.objective, batch, engine.names, sums, sign=-1.0)
     tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
     if not torch.allclose(
         losses.double(),
@@ -132,27 +141,29 @@ def _confirmed(
             f"the losses of {length(batch[0])} samples are {losses.flatten().tolist()} together "
             f"but {alone.flatten().tolist()} one by one; an operation couples samples"
         )
-    wrong = [
+    return [
         name
-        for name in engine.names
-        if not _agrees(sums, reference, name, masks.get(name), TOLERANCE[engine.dtype(name)])
+        for name, norm in found.items()
+        if not _norm(sums.totals[name], masks.get(name)) <= TOLERANCE[engine.dtype(name)] * norm
     ]
-    for name in wrong:
+
+
+def _norm(sums: Tensor, mask: Tensor | None) -> float:
+    """Return the norm of what is not masked; no square of a square underflows."""
+    if mask is not None:
+        sums = sums.masked_fill(mask, 0)
+    peak = torch.linalg.vector_norm(sums, torch.inf) if sums.numel() else sums.new_zeros(())
+    if peak == 0 or not bool(peak.isfinite()):
+        return float(peak)
+    return float(peak * torch.linalg.vector_norm(sums / peak))
+
+
+def _take_next_route(routes: Routes, names: Sequence[str]) -> None:
+    """Send parameters whose values are wrong by vmap, or if they come from there by the loop."""
+    for name in names:
         if name in routes.looped:
             raise WrongRouteError(f"{name}: no route agrees with the single-sample loop")
         reason = "refused by the check against the loop"
         if name in routes.plan.without_rule:
             routes.looped[name] = reason
         routes.plan.without_rule.setdefault(name, reason)
-    return not wrong
-
-
-def _agrees(sums: Sums, reference: Sums, name: str, mask: Tensor | None, tolerance: float) -> bool:
-    found, expected = sums.unscaled(name), reference.unscaled(name)
-    if mask is not None:
-        found, expected = found.masked_fill(mask, 0), expected.masked_fill(mask, 0)
-    peak = float(expected.max()) if expected.numel() else 0.0
-    if peak == 0:
-        return not bool(found.any())
-    difference = torch.linalg.vector_norm(found / peak - expected / peak)
-    return bool(difference <= tolerance * torch.linalg.vector_norm(expected / peak))

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, call, length
 from fimtiers.fisher.interception import Interception, Plan
-from fimtiers.fisher.layout import Block, Whole, find_layout, label_weights
+from fimtiers.fisher.known_layouts import KnownLayouts
+from fimtiers.fisher.labels import Labels
+from fimtiers.fisher.layout import Block, Whole
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
@@ -44,13 +46,27 @@ class Engine:
         self.names = list(names)
         self.parameters = [parameters[name] for name in names]
         self.interception = Interception({n: parameters[n] for n in names}, plan, sums)
-        self.layouts: list[tuple[tuple[str, ...], tuple[int, ...], Block]] | None = None
-        self.symmetry: SymmetryDetector | None = None
+        self.symmetry = SymmetryDetector()
         self.sites: list[Site] = []
         self.samples = 0
+        self._known = KnownLayouts()
+        self._unmoved: set[Site] = set()
+        self._inspected = False
 
-    def add(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor, int]:
+    def begin(self, sums: Sums) -> None:
+        """Start anew with other sums; what is known of layouts holds on."""
+        self.sums, self.symmetry = sums, SymmetryDetector()
+        self.interception.bind(sums)
+
+    def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.
+
+        Parameters
+        ----------
+        batch
+            Inputs and targets.
+        guessing
+            Whether to believe shapes where they show the samples, until `confirm`.
 
         Returns
         -------
@@ -79,96 +95,95 @@ class Engine:
                 raise RoutesChangedError
             self.sites, self.samples = self.interception.sites, samples
             if self.sites:
-                self._collect(losses)
+                self._collect(losses, guessing)
         return labels, torch.stack([loss.detach() for loss in losses], 1), weight
+
+    def confirm(self) -> None:
+        """Keep the layouts that were guessed; sites that no gradient reached prove nothing."""
+        self._known.remember(self.sites, self.samples, self._unmoved)
+
+    def has_fixed_layouts(self) -> bool:
+        """Return whether samples were in fixed places everywhere in the last batch."""
+        return all(isinstance(s.layout, Block) and not s.gathered for s in self.sites)
+
+    def recall_layouts(self, sites: Sequence[Site], samples: int) -> bool:
+        """Fill in known layouts; return whether all are known."""
+        return not self._known.recall(sites, samples)
 
     def dtype(self, name: str) -> torch.dtype:
         """Return the dtype of a parameter."""
         return self.interception.stand_ins[name].dtype
 
-    def _collect(self, losses: Sequence[Tensor]) -> None:
-        if self.samples == 1:
-            for site in self.sites:
-                site.layout = Whole()
-        elif not self.recall_layouts(self.sites, self.samples):
-            self._find_layouts(losses)
-        collector = SquareCollector(self.sums, self.sites, self.interception.stand_ins)
+    def _collect(self, losses: Sequence[Tensor], guessing: bool) -> None:
+        unknown = self._locate(guessing)
+        if unknown or not self._inspected:
+            self._reroute_leaks(losses)
+            self._inspected = True
+        labels = Labels(self.interception, losses, unknown, self.samples) if unknown else None
+        collector = SquareCollector(
+            self.sums, self.sites, self.interception.stand_ins,
+            None if self.symmetry.done else self.symmetry,
+        )  # fmt: skip
 
         def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
+            if guessing and bool(gradient.any()):
+                self._unmoved.discard(site)
+            if site.layout is None and not (labels and labels.locate(site, gradient)):
+                return
             try:
-                if self.symmetry is not None:
-                    self.symmetry.receive(site, gradient, saved)
                 collector.receive(site, gradient, saved)
             except MixedSamplesError:
                 self._reroute([site])
 
         for number, loss in enumerate(losses):
+            if labels and labels.mixed:
+                break
             self.interception.backward(loss.sum(), receive, retain=number + 1 < len(losses))
             collector.finish()
+        if labels and labels.mixed:
+            self._reroute(labels.mixed)
+        self.symmetry.done = True
+        if not guessing:
+            self._known.remember(unknown, self.samples, ())
 
-    def _find_layouts(self, losses: Sequence[Tensor]) -> None:
-        """Find where the samples are at each site, by labelled backward passes."""
-        samples, total = self.samples, torch.stack(list(losses)).sum(0)
-        self._reroute_leaks(total)
-        arrivals: dict[Site, list[Tensor]] = {site: [] for site in self.sites}
-
-        def store(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
-            arrivals[site].append(gradient)
-
-        weights = label_weights(samples, total.detach())
-        for weight in (torch.ones_like(weights[0]), *weights):
-            self.interception.backward((weight * total).sum(), store)
-        mixed = []
-        for site, gradients in arrivals.items():
-            if gradients and any(bool(g.any()) for g in gradients):
-                site.layout = find_layout(gradients[0], gradients[1:], weights, samples)
-                if site.layout is None:
-                    mixed.append(site)
-        if mixed:
-            self._reroute(mixed)
-        self._remember_layouts()
-        for site in self.sites:
-            site.layout = site.layout or Block(0)
+    def _locate(self, guessing: bool) -> list[Site]:
+        """Fill in the layouts that are known or evident; return the sites left without."""
+        self._unmoved = set(self.sites)
+        if self.samples == 1:
+            for site in self.sites:
+                site.layout = Whole()
+            return []
+        unknown = self._known.recall(self.sites, self.samples)
+        if not guessing:
+            return unknown
+        for site in unknown:
+            if site.evident:
+                site.layout = Block(0)
+        unknown = [site for site in unknown if not site.evident]
+        tables = [site for site in unknown if site.key[0] == "embedding" and site.shape[0] == 1]
+        if tables:
+            self._reroute(tables)
+        return unknown
 
     def _reroute(self, sites: Sequence[Site]) -> None:
         """Let operations make tensors of parameters instead, and start again."""
         self.plan.derive.update(site.key for site in sites)
         raise RoutesChangedError
 
-    def _reroute_leaks(self, loss: Tensor) -> None:
+    def _reroute_leaks(self, losses: Sequence[Tensor]) -> None:
         """Leave to the fallback what reaches the loss past all sites: compiled or custom code."""
         names = {id(p): name for name, p in zip(self.names, self.parameters, strict=True)}
         names |= {id(p): name for name, p in self.interception.stand_ins.items()}
-        leaked = {names[id(leaf)] for leaf in _leaves_of_graph(loss) if id(leaf) in names}
+        leaked = {names[id(leaf)] for leaf in _leaves_of_graph(losses) if id(leaf) in names}
         for name in leaked:
             self.plan.without_rule[name] = "used where operations cannot be seen"
         if leaked:
             raise RoutesChangedError
 
-    def _remember_layouts(self) -> None:
-        """Keep the layouts for other batches, unless one is unknown or differs by batch."""
-        self.layouts = []
-        for site in self.sites:
-            if not isinstance(site.layout, Block):
-                self.layouts = None
-                return
-            shape = _per_sample(site.shape, site.layout, self.samples)
-            self.layouts.append((site.key, shape, site.layout))
 
-    def recall_layouts(self, sites: Sequence[Site], samples: int) -> bool:
-        """Fill in known layouts; return False if these sites differ from those remembered."""
-        if self.layouts is None or len(self.layouts) != len(sites):
-            return False
-        for site, (key, shape, layout) in zip(sites, self.layouts, strict=True):
-            if site.key != key or _per_sample(site.shape, layout, samples) != shape:
-                return False
-            site.layout = layout
-        return True
-
-
-def _leaves_of_graph(loss: Tensor) -> Iterator[Tensor]:
-    """Yield the leaves that a backward pass from `loss` would reach."""
-    pending, seen = [loss.grad_fn], set()
+def _leaves_of_graph(losses: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the leaves that backward passes from `losses` would reach."""
+    pending, seen = [loss.grad_fn for loss in losses], set()
     while pending:
         node = pending.pop()
         if node is None or node in seen:
@@ -177,12 +192,3 @@ def _leaves_of_graph(loss: Tensor) -> Iterator[Tensor]:
         if hasattr(node, "variable"):
             yield node.variable
         pending.extend(following for following, _ in node.next_functions)
-
-
-def _per_sample(shape: torch.Size, layout: Block, samples: int) -> tuple[int, ...]:
-    """Return the shape that one sample has, or an impossible one if it does not divide."""
-    lengths = list(shape)
-    if lengths[layout.axis] % samples:
-        return (-1,)
-    lengths[layout.axis] //= samples
-    return tuple(lengths)

@@ -5,6 +5,7 @@ operation of all networks is one operation. Where parameters meet data the stack
 back as they do for one network, and are squared network by network.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,16 @@ from torch.func import stack_module_state, vmap
 
 from fimtiers.fisher.batches import Data, Inputs, call, first_samples, length, micro_batches
 from fimtiers.fisher.calibration import SAMPLES, calibrate
-from fimtiers.fisher.diagonal import affordable, chosen, diagonal
+from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.extractor import affordable, chosen
 from fimtiers.fisher.fallback import Functional
 from fimtiers.fisher.forms import Dense, Form, Outer
-from fimtiers.fisher.interception import Interception, count_operations
+from fimtiers.fisher.interception import Interception
 from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.objective import Objective, PerSampleLoss
+from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.refusals import refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.rules.contraction import LinearWeight
@@ -77,11 +80,7 @@ def diagonal_ensemble(
     objective = Objective(per_sample_loss, "empirical", unit)
     named = dict(first.named_parameters())
     names = chosen(named, parameters)
-    shapes = {name: named[name].shape for name in names}
-    scratch = Sums(shapes, device=named[names[0]].device)
-    routes, engine = calibrate(
-        first, objective, names, first_samples(data, SAMPLES), scratch, check
-    )
+    routes, engine = calibrate(first, objective, names, first_samples(data, SAMPLES), check)
     if routes.plan.without_rule or not _stackable(engine):
         return [
             diagonal(
@@ -93,8 +92,9 @@ def diagonal_ensemble(
     stack = Stack(models, engine)
     size = micro_batch or max(1, affordable(engine, memory) // len(models))
     n = sum(stack.add(batch) for batch in micro_batches(data, size))
-    masks = engine.symmetry.masks() if engine.symmetry is not None else {}
-    found = {name: count_operations(engine.sites, name) or "unused" for name in names}
+    masks, operations = engine.symmetry.masks(), Operations()
+    operations.note(engine.sites)
+    found = {name: operations.of(name) for name in names}
     return [
         Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums
     ]
@@ -200,7 +200,7 @@ class Stack:
         """Return a site with the tracked tensors of one network."""
         own = {tracked.label: tracked for tracked in self.own[number].parameters.values()}
         uses = [(own[tracked.label], build) for tracked, build in site.uses]
-        return Site(site.key, site.shape, uses, site.samples, site.receiver, site.layout)
+        return dataclasses.replace(site, uses=uses)
 
 
 class StackedInterception(Interception):
@@ -262,7 +262,7 @@ def _front(tensor: Tensor, axis: int) -> Tensor:
 def _stackable(engine: Engine) -> bool:
     """Return whether parameters meet data as they are, samples in fixed places."""
     direct = all(tracked.label in engine.names for site in engine.sites for tracked, _ in site.uses)
-    return direct and engine.layouts is not None
+    return direct and engine.has_fixed_layouts()
 
 
 def _refuse_differing(models: Sequence[nn.Module]) -> None:

@@ -23,9 +23,16 @@ CHUNK_BYTES = 64 << 20
 
 def add_by_loop(
     model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
-    sums: Sums,
+    sums: Sums, sign: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Add the squared gradients of one sample after the other, by plain backward passes.
+
+    Parameters
+    ----------
+    model, objective, batch, names, sums
+        As of `fimtiers.fisher.engine.Engine`.
+    sign
+        −1 to subtract.
 
     Returns
     -------
@@ -39,11 +46,14 @@ def add_by_loop(
     for n in range(length(inputs)):
         losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
         values.append(torch.stack([loss.detach() for loss in losses], 1))
-        for loss in losses:
-            gradients = torch.autograd.grad(loss, chosen, retain_graph=True, allow_unused=True)
+        for number, loss in enumerate(losses):
+            gradients = torch.autograd.grad(
+                loss, chosen, retain_graph=number + 1 < len(losses), allow_unused=True
+            )
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
-                    sums.add(name, sums.totals[name], *Dense(gradient[None]).squares(Scaler()))
+                    squares = Dense(gradient[None]).squares(Scaler())
+                    sums.add(name, sums.totals[name], *squares, sign)
     return torch.cat(values)
 
 

@@ -5,16 +5,16 @@ of each torch function while the forward pass runs. Calls of modules, functional
 modules, tied and raw parameters look the same at this level.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from fimtiers.fisher.gathers import WATCHED, Gathers
 from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
 from fimtiers.fisher.sums import Sums
@@ -67,12 +67,14 @@ class Interception(TorchFunctionMode):
         self.plan, self.sums = plan, sums
         first = next(iter(parameters.values()))
         self.root = torch.zeros((), device=first.device, requires_grad=True)
+        self.gathered_root = torch.zeros((), device=first.device, requires_grad=True)
         self.stand_ins = {n: p.detach().requires_grad_() for n, p in parameters.items()}
         self.parameters = {
             id(p): Tracked(p, p.detach(), self.stand_ins[n], (n,), n, sums.totals[n])
             for n, p in parameters.items()
         }
         self.known = dict(self.parameters)
+        self.gathers = Gathers()
         self.samples = 0
         self.sites: list[Site] = []
         self.receiver: Receiver | None = None
@@ -80,11 +82,20 @@ class Interception(TorchFunctionMode):
         self.active = False
         self.recomputing = False
 
+    def bind(self, sums: Sums) -> None:
+        """Let squares go to other sums."""
+        self.sums = sums
+        self.parameters = {
+            key: replace(tracked, sums=sums.totals[tracked.label])
+            for key, tracked in self.parameters.items()
+        }
+
     @contextmanager
     def recording(self, samples: int) -> Iterator[None]:
         """Record a forward pass, and stay for backward passes that recompute parts of it."""
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
+        self.gathers = Gathers()
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -93,17 +104,21 @@ class Interception(TorchFunctionMode):
             self.active = False
             self.known = dict(self.parameters)
 
-    def backward(self, loss: Tensor, receiver: Receiver, retain: bool = True) -> None:
+    def backward(
+        self, loss: Tensor, receiver: Receiver, retain: bool = True, gathered_only: bool = False
+    ) -> None:
         """Run a backward pass through what was recorded; `receiver` gets what arrives at sites.
 
-        The only gradient asked for is that of the root, so none of a parameter is ever formed.
+        The only gradients asked for are those of the roots, so none of a parameter is ever
+        formed, and none beyond the sites of gathered rows if these are all that matters.
         """
         self.receiver, self.recomputing = receiver, True
+        roots = (self.gathered_root,) if gathered_only else (self.root, self.gathered_root)
         if loss.requires_grad:
             # torch.autograd.grad and backward would suspend this mode, and with it the
             # interception of what activation checkpointing recomputes.
             torch.autograd.Variable._execution_engine.run_backward(
-                (loss,), (torch.ones_like(loss),), retain, False, (self.root,),
+                (loss,), (torch.ones_like(loss),), retain, False, roots,
                 allow_unreachable=True, accumulate_grad=False,
             )  # fmt: skip
 
@@ -135,10 +150,14 @@ class Interception(TorchFunctionMode):
         saved
             Tensors that the forms need besides the gradient.
         """
-        site = Site(self.key, output.shape, uses, self.samples, self._deliver)
+        shape = output.shape
+        gathered = self.gathers.may_hide(shape, self.samples)
+        evident = not gathered and _shows_samples(shape, saved, self.samples)
+        site = Site(self.key, shape, uses, self.samples, self._deliver, gathered, evident)
         if not self.recomputing:
             self.sites.append(site)
-        return Watch.apply(output, self.root, site, *(x.detach() for x in saved))
+        root = self.gathered_root if gathered else self.root
+        return Watch.apply(output, root, site, *(x.detach() for x in saved))
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -151,7 +170,10 @@ class Interception(TorchFunctionMode):
         if name in SUSPECT:
             refuse_coupled_call(name, args, kwargs)
         if not self._meets_parameter(args, kwargs) or not torch.is_grad_enabled():
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if name in WATCHED:
+                self.gathers.note(args, kwargs, result)
+            return result
         if name == "__get__":
             name = func.__self__.__name__  # type: ignore[attr-defined]
         if name in UNTRACKED:
@@ -231,9 +253,18 @@ class Interception(TorchFunctionMode):
         return result
 
 
-def count_operations(sites: Sequence[Site], name: str) -> str:
-    """Return the operations a parameter is used in, such as ``linear`` or ``linear × 3``."""
-    counts = Counter(
-        site.key[0] for site in sites for tracked, _ in site.uses if name in tracked.roots
+def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -> bool:
+    """Return whether the first axis counts samples, by its length or by what it is a view of."""
+    if len(shape) > 0 and shape[0] == samples:
+        return True
+    base = saved[0]._base if saved else None
+    return (
+        base is not None
+        and len(shape) > 0
+        and base.ndim > 1
+        and base.shape[0] == samples
+        and saved[0].shape[0] == shape[0]
+        and saved[0].numel() == base.numel()
+        and saved[0].is_contiguous()
+        and base.is_contiguous()
     )
-    return ", ".join(op if n == 1 else f"{op} × {n}" for op, n in sorted(counts.items()))

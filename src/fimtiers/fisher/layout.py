@@ -6,6 +6,7 @@ gradient at equal weights shows to which sample an entry belongs, whatever resha
 and gathers lie between, and entries that serve several samples betray themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,7 +97,11 @@ def label_weights(samples: int, like: Tensor) -> list[Tensor]:
 
 
 def find_layout(
-    plain: Tensor, labelled: list[Tensor], weights: list[Tensor], samples: int
+    plain: Tensor,
+    labelled: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    samples: int,
+    gathered: bool = False,
 ) -> Layout | None:
     """Find the sample index of a tensor from its gradients.
 
@@ -110,12 +115,16 @@ def find_layout(
         From `label_weights`.
     samples
         Number of samples in the batch.
+    gathered
+        Whether to expect rows picked by index.
 
     Returns
     -------
     Layout or None
         None if some entry serves several samples.
     """
+    if gathered:
+        return _find_ragged(plain, labelled, weights, samples)
     for axis, length in enumerate(plain.shape):
         if length % samples:
             continue
@@ -137,15 +146,14 @@ def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor) -> bool:
 
 
 def _find_ragged(
-    plain: Tensor, labelled: list[Tensor], weights: list[Tensor], samples: int
+    plain: Tensor, labelled: Sequence[Tensor], weights: Sequence[Tensor], samples: int
 ) -> Ragged | None:
     if plain.ndim == 0:
         return None
-    rows = plain.reshape(plain.shape[0], -1).double()
-    norm = rows.square().sum(1)
-    sample = torch.zeros(len(rows), dtype=torch.long, device=plain.device)
+    size = _largest_by_row(plain)
+    sample = torch.zeros(len(size), dtype=torch.long, device=plain.device)
     for digit, gradient in enumerate(labelled):
-        ratio = (rows * gradient.reshape(rows.shape).double()).sum(1) / norm.where(norm > 0, 1.0)
+        ratio = _largest_by_row(gradient) / size.where(size > 0, 1.0)
         exponent = torch.log2(ratio.where(ratio > 0, 1.0)).round().long().clamp(0, BASE - 1)
         sample += exponent * BASE**digit
     sample = sample.clamp(max=samples - 1)
@@ -153,6 +161,11 @@ def _find_ragged(
         if not _is_scaled(gradient, plain, weight[sample]):
             return None
     return Ragged(_pad_by_sample(sample, samples))
+
+
+def _largest_by_row(values: Tensor) -> Tensor:
+    rows = values.reshape(values.shape[0], -1)
+    return torch.linalg.vector_norm(rows, torch.inf, 1).double()
 
 
 def _pad_by_sample(sample: Tensor, samples: int) -> Tensor:

@@ -47,7 +47,8 @@ class Objective:
             raise ValueError(f"kind {self.kind!r}; allowed: {', '.join(KINDS)}")
         if self.unit not in UNITS:
             raise ValueError(f"unit {self.unit!r}; allowed: {', '.join(UNITS)}")
-        if self.kind != "empirical" and not isinstance(self.loss, Likelihood):
+        self._likelihood = self.loss if isinstance(self.loss, Likelihood) else None
+        if self.kind != "empirical" and self._likelihood is None:
             raise TypeError(
                 f"kind {self.kind!r} needs a likelihood, such as Categorical() or Gaussian(); "
                 f"got {self.loss!r}, which says nothing about labels other than those given"
@@ -62,8 +63,8 @@ class Objective:
         """Return the labels to take losses at, drawn if the kind asks for it."""
         if self.kind != "mc":
             return targets
-        assert isinstance(self.loss, Likelihood)
-        return self.loss.draw(outputs, self.draws, self.generator)
+        assert self._likelihood is not None
+        return self._likelihood.draw(outputs, self.draws, self.generator)
 
     def losses(self, outputs: Any, labels: Any) -> tuple[Sequence[Tensor], int]:
         """Return the quantities whose gradients are squared.
@@ -76,7 +77,8 @@ class Objective:
             How many samples each sample counts for in the mean.
         """
         if self.kind == "exact":
-            scores = self.loss.token_scores(outputs)  # type: ignore[union-attr]
+            assert self._likelihood is not None
+            scores = self._likelihood.token_scores(outputs)
             tokens = scores.shape[1]
             if self.unit == "token":
                 return scores.flatten(1).unbind(1), tokens
@@ -91,10 +93,10 @@ class Objective:
         return losses, len(losses)
 
     def _at(self, outputs: Any, targets: Any) -> Tensor:
-        if isinstance(self.loss, Likelihood):
-            losses = self.loss.token_losses(outputs, targets)
+        if self._likelihood is not None:
+            losses = self._likelihood.token_losses(outputs, targets)
             return losses if self.unit == "token" else losses.mean(1, keepdim=True)
-        losses = self.loss(outputs, targets)
+        losses = self.loss(outputs, targets)  # type: ignore[operator]
         expected = 2 if self.unit == "token" else 1
         if losses.ndim != expected:
             shape = "(sample, token)" if self.unit == "token" else "(sample,)"

@@ -66,12 +66,14 @@ class Sums:
         """Return the sum of squares of one parameter, float64."""
         return self.totals[name].double() * 4.0 ** self.exponents[name]
 
-    def add(self, name: str, view: Tensor, squares: Tensor, exponent: int) -> None:
-        """Add squares · 4^exponent to a view of the sums of the parameter called `name`."""
+    def add(
+        self, name: str, view: Tensor, squares: Tensor, exponent: int, sign: float = 1.0
+    ) -> None:
+        """Add sign · squares · 4^exponent to a view of the sums of the parameter called `name`."""
         if name in self._unset:
             self.exponents[name] = exponent
             self._unset.discard(name)
-        factor = 4.0 ** (exponent - self.exponents[name])
+        factor = sign * 4.0 ** (exponent - self.exponents[name])
         view.add_(squares.to(view.device, non_blocking=True), alpha=factor)
 
 

@@ -8,36 +8,39 @@ which would populate the lowest tier of every transformer.
 import torch
 from torch import Tensor
 
-from fimtiers.fisher.forms import Dense
-from fimtiers.fisher.tape import Site
+from fimtiers.fisher.forms import Dense, Form
+from fimtiers.fisher.tracked import Tracked
+
+SAMPLES = 2
+"""Samples that are looked at."""
 
 NOISE = 256
 """A sum below this many rounding errors of its summands is noise."""
 
 
 class SymmetryDetector:
-    """Marks entries whose summands cancel to rounding noise in every sample it sees."""
+    """Marks entries whose summands cancel to rounding noise in the first samples of a run."""
 
     def __init__(self) -> None:
+        self.done = False
         self.cancels: dict[str, Tensor] = {}
         self.moves: dict[str, Tensor] = {}
 
-    def receive(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
-        """Look at the gradient that arrived at a site."""
-        precision = torch.finfo(gradient.dtype).eps
-        if precision > torch.finfo(torch.float32).eps or site.layout is None:
+    def look(self, tracked: Tracked, form: Form) -> None:
+        """Look at the gradients of a tensor."""
+        if not isinstance(form, Dense) or form.summands is None or len(tracked.roots) > 1:
             return
-        for tracked, build in site.uses:
-            form = build(gradient, saved, site.layout, site.samples)
-            if not isinstance(form, Dense) or form.summands is None or len(tracked.roots) > 1:
-                continue
-            name, shape = tracked.roots[0], form.values.shape
-            if tracked.graph.grad_fn is not None:
-                continue
-            size = form.summands.abs().sum(form.axes, keepdim=True).reshape(shape)
-            cancels = (form.values.abs() <= NOISE * precision * size).all(0)
-            self.cancels[name] = self.cancels.get(name, cancels) & cancels
-            self.moves[name] = self.moves.get(name, size[0] > 0) | (size > 0).any(0)
+        values, summands = form.values[:SAMPLES], form.summands[:SAMPLES]
+        precision = torch.finfo(summands.dtype).eps
+        if precision > torch.finfo(torch.float32).eps or tracked.graph.grad_fn is not None:
+            return
+        if summands.numel() == values.numel():
+            return  # nothing was summed
+        name = tracked.roots[0]
+        size = summands.abs().sum(form.axes, keepdim=True).reshape(values.shape)
+        cancels = (values.abs() <= NOISE * precision * size).all(0)
+        self.cancels[name] = self.cancels.get(name, cancels) & cancels
+        self.moves[name] = self.moves.get(name, size[0] > 0) | (size > 0).any(0)
 
     def masks(self) -> dict[str, Tensor]:
         """Return where gradients are zero by symmetry, for parameters that have such entries."""

@@ -12,6 +12,7 @@ from fimtiers.fisher.forms import Dense, Form, Outer
 from fimtiers.fisher.layout import Layout
 from fimtiers.fisher.squares import Scaler
 from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.symmetry import SymmetryDetector
 from fimtiers.fisher.tracked import Tracked
 
 FormBuilder = Callable[[Tensor, tuple[Tensor, ...], Layout, int], Form]
@@ -45,6 +46,10 @@ class Site:
         Number of samples in the batch.
     receiver
         Takes the gradient.
+    gathered
+        Whether rows were picked by index before, so that samples may be anywhere.
+    evident
+        Whether the first axis shows that it counts samples, slowest.
     layout
         Where the samples are in the watched tensor; None before it is known.
     """
@@ -54,6 +59,8 @@ class Site:
     uses: Sequence[tuple[Tracked, FormBuilder]]
     samples: int
     receiver: Receiver
+    gathered: bool = False
+    evident: bool = False
     layout: Layout | None = None
 
 
@@ -96,11 +103,20 @@ class SquareCollector:
         Sums of squares to add to.
     sites
         All sites of the forward pass.
+    stand_ins
+        What gradients of tensors made of parameters are pulled back to, by name.
+    symmetry
+        Looks at all gradients, if given.
     """
 
-    def __init__(self, sums: Sums, sites: Sequence[Site], stand_ins: dict[str, Tensor]) -> None:
-        self.sums = sums
-        self.stand_ins = stand_ins
+    def __init__(
+        self,
+        sums: Sums,
+        sites: Sequence[Site],
+        stand_ins: dict[str, Tensor],
+        symmetry: SymmetryDetector | None = None,
+    ) -> None:
+        self.sums, self.stand_ins, self.symmetry = sums, stand_ins, symmetry
         self.awaited: dict[str, int] = _uses_of_joint_parameters(sites, sums)
         self.arrived: dict[str, list[tuple[Tracked, Form]]] = defaultdict(list)
 
@@ -111,6 +127,8 @@ class SquareCollector:
         scaler = Scaler()
         for tracked, build in site.uses:
             form = build(gradient, saved, site.layout, site.samples)
+            if self.symmetry is not None:
+                self.symmetry.look(tracked, form)
             if tracked.sums is not None and tracked.roots[0] not in self.awaited:
                 self.sums.add(tracked.roots[0], tracked.sums, *form.squares(scaler))
                 continue

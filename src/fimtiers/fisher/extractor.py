@@ -1,0 +1,158 @@
+"""A Fisher diagonal prepared once and extracted again and again, as during training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fimtiers.fisher.batches import Data, Inputs, pairs, part, split
+from fimtiers.fisher.calibration import SAMPLES, add_without_rules, calibrate
+from fimtiers.fisher.engine import Engine, RoutesChangedError
+from fimtiers.fisher.likelihoods import Likelihood
+from fimtiers.fisher.objective import Objective, PerSampleLoss
+from fimtiers.fisher.operations import Operations
+from fimtiers.fisher.refusals import refuse_coupled_modules
+from fimtiers.fisher.result import Diagonal
+from fimtiers.fisher.structure import structure_of
+from fimtiers.fisher.sums import Sums
+
+MEMORY = 512 << 20
+"""Default bound on activations and gradients kept for a micro-batch, bytes."""
+
+KEPT_PER_OUTPUT = 4
+"""Rough number of tensors kept or made per watched output: input, gradient, activation, product."""
+
+
+class Extractor:
+    """Computes Fisher diagonals of one model; calls after the first cost no preparation.
+
+    The first call finds a route for every parameter and checks it against a single-sample loop.
+    Later calls use what it found as long as the structure is the same: modules and their modes,
+    the shapes, dtypes and places of parameters, and the shapes and dtypes of the data. Weights may
+    change in place in between, as an optimiser changes them. Anything else is prepared for anew.
+
+    Parameters
+    ----------
+    model, per_sample_loss, kind, unit, draws, seed, parameters, micro_batch, memory, accumulate, \
+device, check
+        As of `fimtiers.fisher.diagonal`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        per_sample_loss: PerSampleLoss | Likelihood,
+        *,
+        kind: str = "empirical",
+        unit: str = "sequence",
+        draws: int = 1,
+        seed: int = 0,
+        parameters: Sequence[str] | None = None,
+        micro_batch: int | None = None,
+        memory: int = MEMORY,
+        accumulate: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+        check: bool = True,
+    ) -> None:
+        self.model = model
+        self.objective = Objective(per_sample_loss, kind, unit, draws, seed)
+        self.parameters, self.accumulate, self.device = parameters, accumulate, device
+        self.micro_batch, self.memory, self.check = micro_batch, memory, check
+        self._structure: tuple[Any, ...] | None = None
+
+    def __call__(self, data: Data, *, directory: str | Path | None = None) -> Diagonal:
+        """Return the diagonal over the samples of `data`.
+
+        Parameters
+        ----------
+        data
+            As of `fimtiers.fisher.diagonal`.
+        directory
+            If given, the sums are files there, mapped into memory. A diagonal extracted there
+            before is overwritten.
+
+        Raises
+        ------
+        SampleCouplingError, WrongRouteError, ValueError, TypeError
+            As `fimtiers.fisher.diagonal`.
+        """
+        refuse_coupled_modules(self.model)
+        while True:
+            try:
+                return self._extract(data, None if directory is None else Path(directory))
+            except RoutesChangedError:
+                continue  # samples met a parameter in a way that the first ones did not show
+
+    def _extract(self, data: Data, directory: Path | None) -> Diagonal:
+        sums, n, operations = None, 0, Operations()
+        for pair in pairs(data):
+            if sums is None:
+                self._prepare(pair, directory)
+                sums = self._begin(directory)
+            for batch in split(pair, self._size):
+                labels, losses, weight = self._engine.add(batch)
+                labelled = batch[0], labels
+                add_without_rules(self.model, self.objective, labelled, self._routes, sums)
+                operations.note(self._engine.sites)
+                n += losses.shape[0] * weight
+        if sums is None:
+            raise ValueError("data holds no batch; expected at least one (inputs, targets) pair")
+        return Diagonal(
+            sums.totals,
+            n,
+            {name: self._routes.describe(name, operations.of(name)) for name in sums.totals},
+            sums.exponents,
+            self._engine.symmetry.masks(),
+            self.objective.kind,
+            self.objective.unit,
+        )
+
+    def _prepare(self, batch: tuple[Inputs, Any], directory: Path | None) -> None:
+        """Calibrate on the first samples, unless that was done for the same structure."""
+        structure = structure_of(self.model, batch)
+        if structure == self._structure:
+            return
+        self._structure = None
+        names = chosen(dict(self.model.named_parameters()), self.parameters)
+        first = part(batch, 0, SAMPLES)
+        self._routes, self._engine = calibrate(
+            self.model, self.objective, names, first, self.check, directory
+        )
+        self._size = self.micro_batch or affordable(self._engine, self.memory)
+        self._structure = structure
+
+    def _begin(self, directory: Path | None) -> Sums:
+        """Return new sums, which the engine adds to from now on."""
+        parameters = dict(zip(self._engine.names, self._engine.parameters, strict=True))
+        device = next(iter(parameters.values())).device if self.device is None else self.device
+        shapes = {name: p.shape for name, p in parameters.items()}
+        sums = Sums(shapes, self.accumulate, device, directory)
+        self._engine.begin(sums)
+        self.objective.restart()
+        return sums
+
+
+def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:
+    """Return the names of the parameters to compute, or raise if one cannot be."""
+    if parameters is None:
+        names = [name for name, p in named.items() if p.requires_grad]
+    else:
+        names = list(parameters)
+        unknown = sorted(set(names) - set(named))
+        if unknown:
+            raise ValueError(f"no parameters called {unknown}; the model has {sorted(named)}")
+        frozen = [name for name in names if not named[name].requires_grad]
+        if frozen:
+            raise ValueError(f"{frozen} do not require gradients")
+    if not names:
+        raise ValueError("the model has no parameters that require gradients")
+    return names
+
+
+def affordable(engine: Engine, memory: int) -> int:
+    """Return a number of samples whose outputs fit in `memory` bytes."""
+    entries = sum(site.shape.numel() for site in engine.sites) / max(1, engine.samples)
+    size = torch.finfo(engine.dtype(engine.names[0])).bits // 8
+    return max(1, int(memory / (KEPT_PER_OUTPUT * size * max(1.0, entries))))
