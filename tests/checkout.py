@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from announced_jobs import jobs_of
 
 ROOT = Path(__file__).parents[1]
 MINI_STUDY = Path(__file__).with_name("mini_study.yaml")
@@ -19,17 +22,18 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the repository, at `root`."""
+    """A copy of the repository, at `root`; Snakemake runs there with `environment` added."""
 
     root: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own; its output goes to `terminal`."""
         with self.terminal.open("w") as terminal:
             return subprocess.Popen(
-                [str(SNAKEMAKE), *arguments],
+                [str(SNAKEMAKE), *map(str, arguments)],
                 cwd=self.root,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ONE_THREAD, **self.environment},
                 stdout=terminal,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -41,22 +45,30 @@ class Checkout:
         status = process.wait(timeout)
         return status, self.terminal.read_text()
 
-    def snakemake(self, *arguments: str, timeout: float = 300) -> str:
+    def snakemake(self, *arguments: str | Path, timeout: float = 300) -> str:
         """Run Snakemake, which must succeed; return all that it printed."""
         status, output = self.finish(self.start(*arguments), timeout)
         assert status == 0, output
         return output
 
-    def failing_snakemake(self, *arguments: str, timeout: float = 300) -> str:
+    def failing_snakemake(self, *arguments: str | Path, timeout: float = 300) -> str:
         """Run Snakemake, which must fail; return all that it printed."""
         status, output = self.finish(self.start(*arguments), timeout)
         assert status != 0, output
         return output
 
+    def run(self, *arguments: str | Path, cores: int = 2) -> Counter[str]:
+        """Run the study, or the targets in `arguments`; return the jobs that ran."""
+        return jobs_of(self.snakemake("--cores", str(cores), *arguments))
+
+    def planned(self, *arguments: str | Path) -> Counter[str]:
+        """Return the jobs that a run would start."""
+        return jobs_of(self.snakemake("--dry-run", *arguments))
+
     @property
     def terminal(self) -> Path:
-        """Where the output of the last Snakemake is."""
-        return self.root / "terminal.txt"
+        """Where the output of the last Snakemake is: beside the checkout, not in it."""
+        return self.root.with_name(f"{self.root.name}_terminal.txt")
 
     def results(self) -> dict[str, bytes]:
         """Bytes of every results file, hidden ones too, by its path."""
@@ -71,15 +83,23 @@ class Checkout:
         shutil.copytree(self.root, root, symlinks=True)
         return Checkout(root)
 
+    def read(self, path: str) -> str:
+        """Return the text of a file."""
+        return (self.root / path).read_text()
+
+    def write(self, path: str, text: str) -> None:
+        """Replace the text of a file."""
+        (self.root / path).write_text(text)
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace the only occurrence of `old` in a file."""
-        text = (self.root / path).read_text()
+        text = self.read(path)
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {path}"
-        (self.root / path).write_text(text.replace(old, new))
+        self.write(path, text.replace(old, new))
 
 
-def check_out(root: Path, study: Path = MINI_STUDY) -> Checkout:
-    """Copy the tracked and the new files of the repository to `root`, with `study` as default."""
+def check_out(root: Path) -> Checkout:
+    """Copy the tracked and the new files of the repository, the mini study as the default one."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -92,7 +112,7 @@ def check_out(root: Path, study: Path = MINI_STUDY) -> Checkout:
         if source.is_symlink() or source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    shutil.copy2(study, root / "config/config.yaml")
+    shutil.copy2(MINI_STUDY, root / "config/config.yaml")
     return Checkout(root)
 
 

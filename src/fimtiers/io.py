@@ -88,6 +88,19 @@ def read_tree(path: Path) -> xr.DataTree:
     OSError
         If the file is missing, truncated or damaged; the message names it.
     """
+    with _named_if_damaged(path), xr.open_datatree(path, engine="netcdf4") as tree:
+        return tree.load()
+
+
+def read_attributes(path: Path) -> dict[str, str]:
+    """Read the attributes of a whole file and none of its numbers; the errors of `read_tree`."""
+    with _named_if_damaged(path), xr.open_dataset(path, engine="netcdf4") as root:
+        return dict(root.attrs)
+
+
+@contextlib.contextmanager
+def _named_if_damaged(path: Path) -> Iterator[None]:
+    """Check the seal of a file before it is read; say its name if that or the reading fails."""
     try:
         size = path.stat().st_size - len(_seal(path, 0))
         with path.open("rb") as file:
@@ -95,8 +108,7 @@ def read_tree(path: Path) -> xr.DataTree:
             intact = file.read() == _seal(path, size)
         if not intact:
             raise ValueError("it is damaged or incomplete, its checksum does not match")
-        with xr.open_datatree(path, engine="netcdf4") as tree:
-            return tree.load()
+        yield
     except (OSError, RuntimeError, ValueError) as error:
         raise OSError(f"cannot read {path}: {error}; delete it and run again") from error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fimtiers.io import atomic
+from fimtiers.tables import write_table
 
 DIGITS = 4
 PAGE = """\
@@ -48,6 +49,12 @@ for (const heading of document.querySelectorAll("th")) {{
 </script>
 </html>
 """
+
+
+def write_table_and_page(path: Path, table: pd.DataFrame, title: str) -> None:
+    """Write a table as CSV, for programs, and as a page of the same name, for people."""
+    write_table(path, table)
+    write_page(path.with_suffix(".html"), table, title)
 
 
 def write_page(path: Path, table: pd.DataFrame, title: str) -> None:

@@ -172,6 +172,22 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         raise StudyError("\n".join(_explain(error, where) for error in errors))
 
 
+def syntax_error(path: Path) -> str | None:
+    """Say where and why a file is no YAML; None if it is."""
+    import yaml
+
+    try:
+        yaml.safe_load(path.read_bytes())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = error.problem or error.context
+        return f"{path}{where}: this is no YAML: {reason}"
+    except yaml.YAMLError as error:
+        return f"{path}: this is no YAML: {' '.join(str(error).split())}"
+    return None
+
+
 def duplicate_keys(path: Path) -> list[str]:
     """Find the keys that a YAML file gives twice; YAML itself silently keeps the last."""
     import yaml

@@ -36,7 +36,7 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", [truncate, flip_a_bit])
-def test_a_damaged_file_is_refused_by_name_and_made_anew_when_deleted(clone, undisturbed, how):
+def test_a_damaged_file_is_refused_by_name_and_made_anew_when_deleted(clone, finished, how):
     damage(clone.root / FISHER, how)
     (clone.root / NET).unlink()
     output = clone.failing_snakemake("--cores", "2", *TIERS)
@@ -46,7 +46,7 @@ def test_a_damaged_file_is_refused_by_name_and_made_anew_when_deleted(clone, und
     assert not (clone.root / NET).exists()
     (clone.root / FISHER).unlink()
     clone.snakemake("--cores", "2", *TIERS)
-    assert clone.results() == undisturbed.results()
+    assert clone.results() == finished.results()
 
 
 def test_a_damaged_file_that_was_changed_after_its_successor_stops_the_run(clone):
@@ -56,8 +56,8 @@ def test_a_damaged_file_that_was_changed_after_its_successor_stops_the_run(clone
     assert f"OSError: cannot read {FISHER}: it is damaged" in cause
 
 
-def test_no_flipped_bit_anywhere_in_a_file_goes_unnoticed(undisturbed, tmp_path):
-    content = (undisturbed.root / FISHER).read_bytes()
+def test_no_flipped_bit_anywhere_in_a_file_goes_unnoticed(finished, tmp_path):
+    content = (finished.root / FISHER).read_bytes()
     rng = random.Random(0)
     for number in range(FLIPS):
         flipped = bytearray(content)
@@ -69,8 +69,8 @@ def test_no_flipped_bit_anywhere_in_a_file_goes_unnoticed(undisturbed, tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 40, 41, 5000])
-def test_no_truncated_file_goes_unnoticed(undisturbed, tmp_path, size):
+def test_no_truncated_file_goes_unnoticed(finished, tmp_path, size):
     path = tmp_path / "short.nc"
-    path.write_bytes((undisturbed.root / FISHER).read_bytes()[:size])
+    path.write_bytes((finished.root / FISHER).read_bytes()[:size])
     with pytest.raises(OSError, match="it is damaged or incomplete"):
         io.read_tree(path)

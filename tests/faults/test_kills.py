@@ -25,12 +25,12 @@ def start_and_kill(checkout, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
-    finished = process.poll() is not None
-    if not finished:
+    ended = process.poll() is not None
+    if not ended:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     wait_for_end(checkout)
-    return finished
+    return ended
 
 
 def wait_for_job(checkout, process):
@@ -58,34 +58,32 @@ def processes_in(folder):
     return found
 
 
-def test_fifty_kills_at_random_moments_never_leave_a_wrong_file(
-    fresh, undisturbed, same_as_undisturbed
-):
+def test_fifty_kills_at_random_moments_never_leave_a_wrong_file(fresh, finished, same_as_finished):
     rng = random.Random(SEED)
     for _ in range(KILLS):
-        finished = start_and_kill(fresh, rng.uniform(0, LATEST_KILL))
+        ended = start_and_kill(fresh, rng.uniform(0, LATEST_KILL))
         complete = {p: b for p, b in fresh.results().items() if ".partial" not in p}
         if complete:
-            same_as_undisturbed(complete)
-        if finished:
+            same_as_finished(complete)
+        if ended:
             shutil.rmtree(fresh.root / "results")
         shutil.rmtree(fresh.root / ".snakemake/locks", ignore_errors=True)  # as --unlock does
     fresh.snakemake("--cores", "2")
-    assert fresh.results() == undisturbed.results()
+    assert fresh.results() == finished.results()
 
 
-def test_after_a_kill_the_next_run_says_how_to_unlock_and_then_goes_on(fresh, same_as_undisturbed):
+def test_after_a_kill_the_next_run_says_how_to_unlock_and_then_goes_on(fresh, same_as_finished):
     assert not start_and_kill(fresh, 0.5)
     refusal = fresh.failing_snakemake("--cores", "2", *TIERS)
     assert "cannot be locked" in refusal
     assert "--unlock" in refusal
     fresh.snakemake("--unlock")
     fresh.snakemake("--cores", "2", *TIERS)
-    same_as_undisturbed(fresh.results())
+    same_as_finished(fresh.results())
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_not_disturbed(
-    fresh, same_as_undisturbed
+    fresh, same_as_finished
 ):
     first = fresh.start("--cores", "1", *TIERS)
     wait_for_job(fresh, first)
@@ -94,5 +92,5 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_not_disturb
     assert "cannot be locked" in refusal
     assert "no other Snakemake process" in refusal
     assert first.wait(timeout=300) == 0
-    same_as_undisturbed(fresh.results())
+    same_as_finished(fresh.results())
     assert all((fresh.root / path).exists() for path in TIERS)

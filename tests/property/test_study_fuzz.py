@@ -13,7 +13,7 @@ from fimtiers.study import StudyError, duplicate_keys, read_study
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-SOUND = yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
+SOUND = yaml.safe_load((ROOT / "tests/mini_study.yaml").read_text())
 
 KEYS = st.one_of(
     st.sampled_from(["systems", "panel", "seeds", "settings", "sweep", "substrate", "probes", ""]),

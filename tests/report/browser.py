@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +83,17 @@ class Browser:
         return self._call("/execute/async", {"script": loop, "args": list(arguments)})
 
     def click(self, xpath: str) -> None:
-        """Click the first visible element that an XPath expression finds."""
-        found = self._call("/elements", {"using": "xpath", "value": xpath})
-        assert found, f"nothing to click at {xpath}"
-        self._call(f"/element/{found[0][KEY]}/click", {})
+        """Click the first element that an XPath expression finds."""
+        self._call(f"/element/{self._first(xpath)[KEY]}/click", {})
+
+    @contextmanager
+    def inside(self, xpath: str) -> Iterator[None]:
+        """Run and click inside of the frame that an XPath expression finds."""
+        self._call("/frame", {"id": self._first(xpath)})
+        try:
+            yield
+        finally:
+            self._call("/frame", {"id": None})
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """New entries of the log of the ``browser`` console or of ``performance``, the network."""
@@ -97,6 +106,11 @@ class Browser:
         finally:
             self.driver.terminate()
             self.driver.wait(TIMEOUT)
+
+    def _first(self, xpath: str) -> dict[str, str]:
+        found = self._call("/elements", {"using": "xpath", "value": xpath})
+        assert found, f"nothing is at {xpath}"
+        return found[0]
 
     def _call(self, path: str, body: Any, method: str = "POST") -> Any:
         request = urllib.request.Request(

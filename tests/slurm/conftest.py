@@ -1,7 +1,6 @@
-"""One throw-away cluster for all tests here, and the tiny study run without it."""
+"""One throw-away cluster for all tests here."""
 
 import pytest
-from checkout import Checkout, check_out
 from throwaway_cluster import Cluster
 
 
@@ -14,23 +13,3 @@ def cluster(tmp_path_factory):
         yield throwaway
     finally:
         throwaway.stop()
-
-
-@pytest.fixture(scope="session")
-def untouched(tmp_path_factory) -> Checkout:
-    """Give a checkout in which nothing runs; all others are copies of it."""
-    return check_out(tmp_path_factory.mktemp("untouched") / "repository")
-
-
-@pytest.fixture(scope="session")
-def local(untouched, tmp_path_factory) -> Checkout:
-    """Give a checkout in which the study has run without SLURM."""
-    checkout = untouched.copy(tmp_path_factory.mktemp("local") / "repository")
-    checkout.snakemake("--cores", "2")
-    return checkout
-
-
-@pytest.fixture
-def clone(untouched, tmp_path) -> Checkout:
-    """Give a checkout in which nothing has run, for one test."""
-    return untouched.copy(tmp_path / "clone")

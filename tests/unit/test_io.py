@@ -122,6 +122,17 @@ def test_a_truncated_file_is_refused_by_name(tmp_path):
         io.read_fisher(path)
 
 
+def test_attributes_are_read_alone_and_not_from_a_damaged_file(tmp_path):
+    path = tmp_path / "fisher.nc"
+    io.write_fisher(path, diagonals(), JOB, ATTRIBUTES)
+    attributes = io.read_attributes(path)
+    assert json.loads(attributes["settings"]) == JOB
+    assert attributes["versions"] == "{}"
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(OSError, match=r"cannot read .*fisher\.nc: it is damaged"):
+        io.read_attributes(path)
+
+
 def test_tiers_carry_the_swept_setting_as_a_coordinate(tmp_path):
     path = tmp_path / "tiers.nc"
     summaries = {

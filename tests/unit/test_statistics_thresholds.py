@@ -6,7 +6,7 @@ import pytest
 
 from fimtiers.statistics.dichotomy import compare_pooled
 from fimtiers.statistics.intervals import panel_intervals
-from fimtiers.statistics.published_pseudodata import pseudo_observations
+from fimtiers.statistics.published_pseudodata import pseudo_observations, why_undefined
 from fimtiers.statistics.thresholds import (
     area_under_curve,
     best_thresholds,
@@ -48,6 +48,16 @@ def test_the_made_up_values_understate_the_spread_between_seeds(panel, pseudo):
     assert (round(trained.min()), round(trained.max())) == (244, 405)
     matrix = pseudo.loc[pseudo["system"] == "random_matrix", "value"]
     assert (round(matrix.min(), 1), round(matrix.max(), 1)) == (77.8, 82.2)
+
+
+def test_an_infinite_tier_ratio_makes_the_made_up_values_undefined(panel):
+    intervals = panel_intervals(panel)
+    assert why_undefined(intervals) is None
+    intervals.loc[3, ["geometric_mean", "high"]] = np.inf
+    reason = why_undefined(intervals)
+    assert reason.startswith(f"the interval of {intervals['system'][3]} is infinite, since")
+    with pytest.raises(ValueError, match="is infinite, since a tier ratio is"):
+        pseudo_observations(intervals)
 
 
 def test_the_made_up_noise_is_the_same_in_every_system(pseudo):

@@ -1,7 +1,6 @@
 """States and diagonals shared between checkouts, where ``SNAKEMAKE_OUTPUT_CACHE`` is set."""
 
 import pytest
-from conftest import copy_of
 
 TARGETS = ["results/fisher/chain.nc", "results/fisher/matrix.nc"]
 
@@ -12,18 +11,18 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(fresh, cache, tmp_path_factory):
+def first(untouched, cache, tmp_path_factory):
     """A checkout that has filled the cache with two systems."""
-    checkout = copy_of(fresh, tmp_path_factory.mktemp("first") / "repository")
+    checkout = untouched.copy(tmp_path_factory.mktemp("first") / "repository")
     checkout.environment["SNAKEMAKE_OUTPUT_CACHE"] = str(cache)
     checkout.run(*TARGETS)
     return checkout
 
 
 @pytest.fixture
-def second(fresh, first, tmp_path):
+def second(untouched, first, tmp_path):
     """Another checkout with the same cache, in which nothing has run."""
-    checkout = copy_of(fresh, tmp_path / "second")
+    checkout = untouched.copy(tmp_path / "second")
     checkout.environment.update(first.environment)
     return checkout
 

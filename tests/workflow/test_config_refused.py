@@ -1,9 +1,9 @@
 """A study that cannot run is refused by the real command, before anything is written."""
 
 import pytest
-from conftest import TINY, Checkout
+from checkout import MINI_STUDY
 
-SOUND = TINY.read_text()
+SOUND = MINI_STUDY.read_text()
 
 
 def replaced(old, new):
@@ -52,12 +52,12 @@ def replaced(old, new):
     ],
 )
 def test_a_study_that_cannot_run_is_refused_in_words_before_anything_is_written(
-    fresh, tmp_path, text, message
+    untouched, tmp_path, text, message
 ):
     study = tmp_path / "study.yaml"
     study.write_text(text)
-    output = Checkout(fresh.root).snakemake(
-        "--cores", 1, "--configfile", study, "--directory", tmp_path / "run", succeed=False
+    output = untouched.failing_snakemake(
+        "--cores", "1", "--configfile", study, "--directory", tmp_path / "run"
     )
     assert message in output.splitlines()[-1]
     assert "Traceback" not in output
@@ -65,10 +65,10 @@ def test_a_study_that_cannot_run_is_refused_in_words_before_anything_is_written(
     assert not [path for path in (tmp_path / "run").rglob("*") if ".snakemake" not in path.parts]
 
 
-def test_every_fault_is_named_at_once(fresh, tmp_path):
+def test_every_fault_is_named_at_once(untouched, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text(SOUND.replace("group: deep", "group: depe").replace("seed: 0\n", "seed: -1\n"))
-    output = fresh.snakemake("--dry-run", "--configfile", study, succeed=False)
+    output = untouched.failing_snakemake("--dry-run", "--configfile", study)
     assert [line.split(":")[0] for line in output.splitlines()[-3:]] == [
         "config.statistics.seed",
         "config.systems.circuit.group",

@@ -1,14 +1,13 @@
 """The same study gives the same bytes, whatever ran when and beside what."""
 
 import pytest
-from conftest import copy_of
 
 
 @pytest.mark.slow
 def test_every_result_is_the_same_to_the_byte_on_one_core_in_another_order(
-    fresh, finished, tmp_path
+    untouched, finished, tmp_path
 ):
-    other = copy_of(fresh, tmp_path / "other")
+    other = untouched.copy(tmp_path / "other")
     # Last stages first, one job at a time, with another seed of Python's own hashes.
     other.environment["PYTHONHASHSEED"] = "12345"
     for system in ("net", "matrix", "automaton"):

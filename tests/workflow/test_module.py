@@ -1,7 +1,7 @@
 """Another workflow uses this one as a Snakemake module."""
 
 import pytest
-from conftest import TINY, Checkout
+from checkout import MINI_STUDY, Checkout
 
 SNAKEFILE = """
 configfile: "study.yaml"
@@ -38,16 +38,16 @@ rule everything:
 
 
 @pytest.fixture
-def outer(fresh, tmp_path):
+def outer(untouched, tmp_path):
     """A workflow in a folder of its own that imports all our rules."""
-    (tmp_path / "study.yaml").write_text(TINY.read_text())
-    snakefile = str(fresh.root / "workflow/Snakefile")
+    (tmp_path / "study.yaml").write_text(MINI_STUDY.read_text())
+    snakefile = str(untouched.root / "workflow/Snakefile")
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(snakefile=snakefile))
     return Checkout(tmp_path)
 
 
-def test_all_rules_are_there_under_the_prefix(fresh, outer):
-    ours = {f"fimtiers_{job}" for job in fresh.planned()}
+def test_all_rules_are_there_under_the_prefix(untouched, outer):
+    ours = {f"fimtiers_{job}" for job in untouched.planned()}
     assert set(outer.planned()) == ours - {"fimtiers_all"} | {"largest_ratio", "everything"}
 
 

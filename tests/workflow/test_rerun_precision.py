@@ -6,7 +6,8 @@ import subprocess
 from collections import Counter
 
 import pytest
-from conftest import Checkout, copy_of, with_followers
+from announced_jobs import with_followers
+from checkout import Checkout
 
 CHAIN = ["build_states system=chain", "extract_fisher system=chain"]
 CHAIN_MEASURED = ["extract_fisher system=chain", "measure_convergence system=chain"]
@@ -14,9 +15,9 @@ PANELS = ("published", "corrected")
 
 
 @pytest.fixture(scope="session")
-def following(fresh):
-    """Name the jobs that follow from some jobs of the tiny study, these included."""
-    announced = fresh.snakemake("--dry-run")
+def following(untouched):
+    """Name the jobs that follow from some jobs of the mini study, these included."""
+    announced = untouched.snakemake("--dry-run")
     return lambda *roots: with_followers(announced, *roots)
 
 
@@ -133,7 +134,7 @@ def test_the_tiers_rerun_no_state_and_no_diagonal(clone, following):
     systems = ["chain", "automaton", "matrix", "circuit", "net", "memory"]
     assert clone.planned() == following(
         *(f"aggregate_tiers system={name}" for name in systems),
-        "measure_convergence system=chain",
+        *(f"measure_convergence system={name}" for name in ("chain", "net")),
         *of_panels("plot_log_fisher"),
     )
 
@@ -167,13 +168,14 @@ def test_memory_time_and_the_order_of_systems_rerun_nothing(clone):
     assert not clone.planned()
 
 
-def test_a_new_system_runs_just_itself(clone):
+def test_a_new_system_runs_just_itself_and_the_list_of_systems(clone):
     new = "  ring:\n    substrate: ising_chain\n    group: reference\n    seeds: [5]\n"
     clone.edit("config/config.yaml", "\npanel:\n", f"{new}\npanel:\n")
     assert set(clone.planned()) == {
         "build_states system=ring",
         "extract_fisher system=ring",
         "aggregate_tiers system=ring",
+        "tabulate_provenance",
     }
 
 
@@ -225,14 +227,13 @@ def test_git_stash_and_back_reruns_nothing(clone, following):
     assert not clone.planned()
 
 
-def test_a_fresh_clone_with_restored_results_and_records_reruns_nothing(fresh, finished, tmp_path):
-    restored = copy_of(fresh, tmp_path / "restored")
-    for path in restored.root.rglob("*"):
+def test_a_fresh_clone_with_restored_results_and_records_reruns_nothing(fresh, finished):
+    for path in fresh.root.rglob("*"):
         if not path.is_symlink():
             os.utime(path)  # git gives every file the time of the clone
     for folder in ("results", ".snakemake/metadata"):
-        shutil.copytree(finished.root / folder, restored.root / folder, dirs_exist_ok=True)
-    assert not restored.planned()
+        shutil.copytree(finished.root / folder, fresh.root / folder, dirs_exist_ok=True)
+    assert not fresh.planned()
 
 
 def test_restored_results_without_records_are_kept_and_said_to_be_of_unknown_origin(clone):
@@ -260,5 +261,5 @@ def test_a_job_that_loads_an_undeclared_module_fails_and_names_it(clone):
         "    limit_threads()\n",
         '    limit_threads()\n    __import__("importlib").import_module("fimtiers.lattice.u1")\n',
     )
-    output = clone.snakemake("--cores", 1, "results/states/chain.nc", succeed=False)
+    output = clone.failing_snakemake("--cores", "1", "results/states/chain.nc")
     assert "loaded fimtiers.lattice, fimtiers.lattice.u1" in output

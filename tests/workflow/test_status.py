@@ -30,8 +30,8 @@ def test_a_finished_study_is_said_to_be_done(clone):
     assert causes == {}
 
 
-def test_a_fresh_checkout_has_no_results_yet(empty):
-    head, causes = status(empty)
+def test_a_fresh_checkout_has_no_results_yet(fresh):
+    head, causes = status(fresh)
     assert head.startswith("0 of ")
     assert "build_states system=chain" in causes["no result yet"]
 

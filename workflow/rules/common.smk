@@ -1,4 +1,4 @@
-# The checked study, and the functions that rules use. No rule lives here.
+# The study, read and checked, and the functions that rules use. No rule lives here.
 
 import json
 import os
@@ -18,13 +18,21 @@ RESOURCES = Path(os.path.relpath(WORKFLOW.parent / "resources"))
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
-from fimtiers.study import StudyError, duplicate_keys, read_study
+from fimtiers.study import StudyError, duplicate_keys, read_study, syntax_error
 
 
 class RefusedStudy(WorkflowError):
     """Shown as its message alone: the lines of this file that raised it help no one."""
 
     __traceback__ = None
+
+
+DEFAULT_STUDY = Path("config/config.yaml")
+if "systems" not in config:
+    if DEFAULT_STUDY.exists() and (fault := syntax_error(DEFAULT_STUDY)):
+        raise RefusedStudy(fault)
+
+    configfile: DEFAULT_STUDY
 
 
 def load_study():

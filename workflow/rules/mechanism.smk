@@ -2,7 +2,8 @@
 #
 # Requires: <results>/states/{system}.nc, <results>/fisher/{system}.nc, <results>/tiers/{system}.nc
 #           of every swept system, and the published runs and fits
-# Gives:    <results>/statistics/sweeps/*.csv, <results>/tables/sweeps_*.csv
+# Gives:    <results>/statistics/sweeps/*.csv, and <results>/tables/sweeps_*.csv and
+#           weight_draws.csv, these as HTML too
 
 
 use rule build_states as build_swept_states with:
@@ -74,8 +75,9 @@ rule evaluate_checks:
 
 rule sample_weight_draws:
     output:
+        "<results>/tables/weight_draws.csv",
         report(
-            "<results>/tables/weight_draws.csv",
+            "<results>/tables/weight_draws.html",
             caption="../report/weight_draws.rst",
             category="Mechanism",
             labels={"table": "Variance over draws of the weights"},
@@ -105,32 +107,37 @@ rule tabulate_sweeps:
         published_fits=RESOURCES / "published/depth_fits.csv",
     output:
         runs="<results>/tables/sweeps_runs.csv",
-        means=report(
-            "<results>/tables/sweeps_training_means.csv",
+        means="<results>/tables/sweeps_training_means.csv",
+        means_page=report(
+            "<results>/tables/sweeps_training_means.html",
             caption="../report/sweeps_training_means.rst",
             category="Mechanism",
             labels={"table": "Activations, published and measured means"},
         ),
-        per_seed=report(
-            "<results>/tables/sweeps_per_seed.csv",
+        per_seed="<results>/tables/sweeps_per_seed.csv",
+        per_seed_page=report(
+            "<results>/tables/sweeps_per_seed.html",
             caption="../report/sweeps_per_seed.rst",
             category="Mechanism",
             labels={"table": "Runs, published and measured"},
         ),
-        agreement=report(
-            "<results>/tables/sweeps_agreement.csv",
+        agreement="<results>/tables/sweeps_agreement.csv",
+        agreement_page=report(
+            "<results>/tables/sweeps_agreement.html",
             caption="../report/sweeps_agreement.rst",
             category="Mechanism",
             labels={"table": "Largest difference of every sweep"},
         ),
-        published_fits=report(
-            "<results>/tables/sweeps_published_fits.csv",
+        published_fits="<results>/tables/sweeps_published_fits.csv",
+        published_fits_page=report(
+            "<results>/tables/sweeps_published_fits.html",
             caption="../report/sweeps_published_fits.rst",
             category="Mechanism",
             labels={"table": "Published fits"},
         ),
-        fits=report(
-            "<results>/tables/sweeps_fits.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+        fits_page=report(
+            "<results>/tables/sweeps_fits.html",
             caption="../report/sweeps_fits.rst",
             category="Mechanism",
             labels={"table": "Competing laws"},

@@ -1,7 +1,8 @@
 # Tables that a reader opens first.
 #
-# Requires: <results>/statistics/{panel}/*.csv and the published numbers
-# Gives:    <results>/tables/panel.csv, <results>/tables/panel_per_seed.csv, both as HTML too
+# Requires: <results>/statistics/{panel}/*.csv and the published numbers; the data files of every
+#           system
+# Gives:    <results>/tables/panel.csv, panel_per_seed.csv, versions.csv, systems.csv, all as HTML too
 
 
 rule tabulate_panel:
@@ -58,3 +59,40 @@ rule tabulate_panel:
         "--intervals {input.intervals:q} --corrected {input.corrected:q} "
         "--published_values {input.published_values:q} "
         "--published_intervals {input.published_intervals:q} --output {output:q}"
+
+
+rule tabulate_provenance:
+    input:
+        # Sorted, so that the order of systems in the study changes nothing.
+        states=collect("<results>/states/{system}.nc", system=sorted(STUDY.systems)),
+        fisher=collect("<results>/fisher/{system}.nc", system=sorted(STUDY.systems)),
+        tiers=collect("<results>/tiers/{system}.nc", system=sorted(STUDY.systems)),
+    output:
+        "<results>/tables/versions.csv",
+        "<results>/tables/systems.csv",
+        report(
+            "<results>/tables/versions.html",
+            caption="../report/provenance_versions.rst",
+            category="Provenance",
+            labels={"table": "Versions"},
+        ),
+        report(
+            "<results>/tables/systems.html",
+            caption="../report/provenance_systems.rst",
+            category="Provenance",
+            labels={"table": "Systems and their code"},
+        ),
+    log:
+        "<logs>/tabulate_provenance.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=json.dumps({"groups": STUDY.groups()}, sort_keys=True),
+        code=code_of("tabulate_provenance.py"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/tabulate_provenance.py --log {log:q} "
+        "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
+        "--tiers {input.tiers:q} --output {output:q}"

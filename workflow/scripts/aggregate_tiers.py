@@ -3,7 +3,7 @@
 import numpy as np
 
 from fimtiers import io
-from fimtiers.environment import version_attributes
+from fimtiers.environment import provenance_attributes
 from fimtiers.job import run_job
 from fimtiers.tiers import describe, summarise
 
@@ -21,7 +21,7 @@ def main(args):
             theta=states[point].theta,
             published_rule=rule if rule != "none" else None,
         )
-    io.write_tiers(args.output, summaries, args.settings, version_attributes(), describe)
+    io.write_tiers(args.output, summaries, args.settings, provenance_attributes(__file__), describe)
 
 
 if __name__ == "__main__":

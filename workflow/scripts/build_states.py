@@ -3,7 +3,7 @@
 import numpy as np
 
 from fimtiers import io, substrates
-from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
 from fimtiers.progress import track
 
@@ -17,7 +17,8 @@ def main(args):
         point: substrate.build_state(settings, seeds)
         for point, settings in track(job["points"], len(job["points"]), "points")
     }
-    io.write_states(args.output, states, job, version_attributes())
+    attributes = provenance_attributes(__file__, *substrates.roots(args, "build_state"))
+    io.write_states(args.output, states, job, attributes)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measure the Fisher diagonal of a system at all its points (rule extract_fisher)."""
 
 from fimtiers import io, substrates
-from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
 from fimtiers.progress import track
 
@@ -15,7 +15,8 @@ def main(args):
         point: substrate.fisher_diagonal(settings, states[point])
         for point, settings in track(job["points"], len(job["points"]), "points")
     }
-    io.write_fisher(args.output, diagonals, job, version_attributes())
+    attributes = provenance_attributes(__file__, *substrates.roots(args, "fisher_diagonal"))
+    io.write_fisher(args.output, diagonals, job, attributes)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fimtiers import io, substrates
-from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
 from fimtiers.progress import track
 from fimtiers.tiers import describe, published_ratio, tier_ratio, zero_fraction
@@ -28,7 +28,8 @@ def main(args):
             summaries[point]["tier_ratio_published"] = np.stack(
                 [published_ratio(fim, job["ratio_rule"]) for fim in diagonals]
             )
-    io.write_tiers(args.output, summaries, job, version_attributes(), describe)
+    attributes = provenance_attributes(__file__, *substrates.roots(args, "fisher_diagonal"))
+    io.write_tiers(args.output, summaries, job, attributes, describe)
 
 
 if __name__ == "__main__":

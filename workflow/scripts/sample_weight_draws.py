@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from fimtiers.job import run_job
+from fimtiers.pages import write_table_and_page
 from fimtiers.statistics.weight_draws import summarise_log_norms
-from fimtiers.tables import write_table
 from fimtiers.theory.hanin_nica import (
     exact_log_norm_moments,
     log_norm_variance,
@@ -31,8 +31,9 @@ def main(args):
                     "exact_variance": exact_log_norm_moments(widths)[1],
                 }
             )
-    write_table(args.output, pd.DataFrame(rows))
+    table, _ = args.output
+    write_table_and_page(table, pd.DataFrame(rows), "Variance over draws of the weights")
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "output")
+    run_job(main, __file__, "settings", "output*")

@@ -1,9 +1,9 @@
 """Tabulate the panel, published and measured side by side (rule tabulate_panel)."""
 
 from fimtiers.job import run_job
-from fimtiers.pages import write_page
+from fimtiers.pages import write_table_and_page
 from fimtiers.statistics.comparison import panel_comparison, per_seed_comparison
-from fimtiers.tables import read_table, write_table
+from fimtiers.tables import read_table
 
 
 def main(args):
@@ -22,11 +22,9 @@ def main(args):
         settings["corrects"],
     )
     panel.insert(1, "label", panel["system"].map(settings["labels"]))
-    panel_path, per_seed_path, panel_page, per_seed_page = args.output
-    write_table(panel_path, panel)
-    write_table(per_seed_path, per_seed)
-    write_page(panel_page, panel, "Systems, published and measured")
-    write_page(per_seed_page, per_seed, "Seeds, published and measured")
+    panel_path, per_seed_path, *_ = args.output
+    write_table_and_page(panel_path, panel, "Systems, published and measured")
+    write_table_and_page(per_seed_path, per_seed, "Seeds, published and measured")
 
 
 if __name__ == "__main__":

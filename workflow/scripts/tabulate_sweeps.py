@@ -3,6 +3,7 @@
 import pandas as pd
 
 from fimtiers.job import run_job
+from fimtiers.pages import write_table_and_page
 from fimtiers.statistics.sweep_agreement import (
     largest_differences,
     mean_agreement,
@@ -55,16 +56,18 @@ def main(args):
     per_seed = pd.concat(
         [per_seed_agreement(runs, published), set_beside(checks, published)], ignore_index=True
     )
-    results = (
-        runs,
-        mean_agreement(runs, read_table(args.published_means)),
-        per_seed,
-        largest_differences(per_seed),
-        repeat_published_fits(runs, published, printed, untrained),
-        fit_sweeps(runs),
-    )
-    for path, table in zip(args.output, results, strict=True):
-        write_table(path, table)
+    means = mean_agreement(runs, read_table(args.published_means))
+    shown = {
+        "Activations, published and measured means": means,
+        "Runs, published and measured": per_seed,
+        "Largest difference of every sweep": largest_differences(per_seed),
+        "Published fits": repeat_published_fits(runs, published, printed, untrained),
+        "Competing laws": fit_sweeps(runs),
+    }
+    runs_path, *tables = [path for path in args.output if path.suffix == ".csv"]
+    write_table(runs_path, runs)
+    for path, (title, table) in zip(tables, shown.items(), strict=True):
+        write_table_and_page(path, table, title)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,28 @@ SMALLEST_LOW = 1e-10
 SMALLEST_GAP = 1e-6
 
 
+def why_undefined(intervals: pd.DataFrame) -> str | None:
+    """Say why no values can be made up from these intervals, or return None if they can.
+
+    An infinite tier ratio, of a system whose third tier is all zeros, makes the interval infinite,
+    and there is no noise around infinity. The published ratio is a substitute that is finite for
+    every published system, so this case did not occur there.
+
+    Parameters
+    ----------
+    intervals
+        See `pseudo_observations`.
+    """
+    ends = intervals[["geometric_mean", "low", "high"]].to_numpy(dtype=np.float64)
+    infinite = intervals.loc[~np.isfinite(ends).all(axis=1), "system"].tolist()
+    if not infinite:
+        return None
+    return (
+        f"the interval of {', '.join(infinite)} is infinite, since a tier ratio is: the mean of "
+        "tier 3 is zero; with a ratio_rule the system has a finite ratio"
+    )
+
+
 def pseudo_observations(intervals: pd.DataFrame) -> pd.DataFrame:
     """Make up per-seed values from intervals, as the published scripts did.
 
@@ -31,7 +53,14 @@ def pseudo_observations(intervals: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``system``, ``group``, ``seed`` (only a count), ``value``.
+
+    Raises
+    ------
+    ValueError
+        If an interval is infinite, see `why_undefined`.
     """
+    if reason := why_undefined(intervals):
+        raise ValueError(reason)
     blocks = []
     for row in intervals.itertuples(index=False):
         low = np.log(max(row.low, SMALLEST_LOW))

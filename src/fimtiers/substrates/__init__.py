@@ -41,6 +41,7 @@ def load(name: str) -> Substrate:
     return cast(Substrate, import_module(f"fimtiers.substrates.{name}"))
 
 
-def roots(args: Namespace) -> list[str]:
-    """Name the module that a script with these arguments loads by name, for its import closure."""
-    return [f"fimtiers.substrates.{args.settings['substrate']}"]
+def roots(args: Namespace, function: str = "") -> list[str]:
+    """Name what a script with these arguments loads by name: a module, or one function of it."""
+    module = f"fimtiers.substrates.{args.settings['substrate']}"
+    return [f"{module}:{function}" if function else module]
