@@ -28,6 +28,19 @@ KEY = "element-6066-11e4-a52e-4f735466cecf"
 """Name of an element's reference, fixed by the WebDriver standard."""
 
 
+AT_REST = """
+const [element, done] = arguments;
+let before = "";
+const poll = () => {
+    const now = JSON.stringify(element.getBoundingClientRect());
+    now === before ? done() : setTimeout(poll, 50);
+    before = now;
+};
+poll();
+"""
+"""A click goes to a place: styles of the report that come late may move another thing there."""
+
+
 class Browser:
     """A window without any network, with its own empty profile in `folder`."""
 
@@ -83,8 +96,10 @@ class Browser:
         return self._call("/execute/async", {"script": loop, "args": list(arguments)})
 
     def click(self, xpath: str) -> None:
-        """Click the first element that an XPath expression finds."""
-        self._call(f"/element/{self._first(xpath)[KEY]}/click", {})
+        """Click the first element that an XPath expression finds, once it has stopped moving."""
+        element = self._first(xpath)
+        self._call("/execute/async", {"script": AT_REST, "args": [element]})
+        self._call(f"/element/{element[KEY]}/click", {})
 
     @contextmanager
     def inside(self, xpath: str) -> Iterator[None]:

@@ -8,6 +8,8 @@ import pytest
 from browser import Browser
 from checkout import Checkout
 
+from fimtiers.tables import read_table
+
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 OWN_SCHEMES = ("file:", "data:", "blob:", "about:")
@@ -15,11 +17,11 @@ CATEGORIES = "return Object.keys(categories)"
 ROWS = "return document.querySelectorAll('nav tbody tr').length"
 TOGGLES = "return document.querySelectorAll('nav fieldset label').length"
 RESULTS = "return Object.entries(results).map(([path, result]) => ({path, ...result}))"
-SHOWN = """Object.entries(results).filter(([path, result]) =>
-    [...document.images].some((image) => image.src === result.data_uri && image.naturalWidth)
-    || document.querySelector("iframe")?.src === result.data_uri
-).map(([path]) => path)[0]"""
-"""Path of the result that is drawn, or is in the frame."""
+SHOWN = """[
+    ...[...document.images].filter((image) => image.naturalWidth),
+    ...document.querySelectorAll("iframe"),
+].some((shown) => shown.src === results[app.state.resultPath].data_uri) && app.state.resultPath"""
+"""Path of the result that was chosen last, once it is drawn, or is in the frame."""
 DRAWN = """[...document.querySelectorAll("canvas")].filter((canvas) =>
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v)
 ).length >= arguments[0]"""
@@ -141,16 +143,15 @@ def test_the_statistics_are_drawn_for_every_job(browser, reported):
 
 
 def test_the_page_of_versions_names_commit_python_and_packages(browser, reported):
-    rows = dict(
-        line.split(",", 2)[:2] for line in reported.read("results/tables/versions.csv").splitlines()
-    )
-    assert {"commit of the checkout", "fimtiers", "python", "numpy", "torch", "xarray"} <= set(rows)
+    table = read_table(reported.root / "results/tables/versions.csv")
+    named = {"commit of the checkout", "fimtiers", "python", "numpy", "torch", "xarray"}
+    assert named <= set(table["name"])
     browser.click("//nav//a[normalize-space(.)='Provenance']")
     browser.click("//nav//tbody/tr[contains(., 'Versions')]//a[1]")
     browser.wait_for(SHOWN)
     with browser.inside("//iframe"):
         shown = browser.run("return document.querySelector('tbody').innerText")
-    assert all(version in shown for version in rows.values() if version != "version")
+    assert all(version in shown for version in table["version"])
     browser.click(BACK)
 
 

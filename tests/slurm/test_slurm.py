@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 QUICK_POLLS = ("--slurm-init-seconds-before-status-checks", "1")
 NO_RETRIES = ("--retries", "0")
 STATES = ["results/states/net/width=4.nc", "results/states/net/width=8.nc"]
+CACHED = "results/fisher/matrix.nc"
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
 SECONDS_TO_START = 60
 
@@ -95,6 +96,32 @@ def test_a_lost_node_costs_a_retry_on_another_node(cluster, fresh, finished):
     completed = [record for record in jobs.values() if record["JobState"] == "COMPLETED"]
     assert len(completed) == 2
     assert fresh.results() == {path: finished.results()[path] for path in STATES}
+
+
+def test_jobs_share_states_and_diagonals_with_other_checkouts_but_never_those_of_edited_code(
+    cluster, untouched, finished, tmp_path
+):
+    def measured(checkout):
+        """Jobs that computed something: one that is taken from the cache leaves an empty log."""
+        checkout.environment["SNAKEMAKE_OUTPUT_CACHE"] = str(tmp_path / "cache")
+        output = checkout.snakemake("--profile", "slurm", *QUICK_POLLS, CACHED)
+        assert len(SUBMITTED.findall(output)) == 2
+        logs = checkout.root.glob("logs/*/matrix.log")
+        return sorted(log.parent.name for log in logs if log.stat().st_size)
+
+    first, second = (untouched.copy(tmp_path / name) for name in ("first", "second"))
+    edited = untouched.copy(tmp_path / "edited")
+    edited.edit(
+        "src/fimtiers/substrates/random_matrix.py",
+        "gradient = 2 * projector",
+        "gradient = 3 * projector",
+    )
+    assert measured(first) == ["build_states", "extract_fisher"]
+    assert measured(second) == []
+    assert (second.root / CACHED).is_symlink()
+    assert (second.root / CACHED).read_bytes() == (finished.root / CACHED).read_bytes()
+    assert measured(edited) == ["extract_fisher"]
+    assert (edited.root / CACHED).read_bytes() != (finished.root / CACHED).read_bytes()
 
 
 def test_a_failing_job_is_tried_again_with_more_memory_and_time(cluster, fresh):

@@ -65,6 +65,17 @@ def test_a_study_that_cannot_run_is_refused_in_words_before_anything_is_written(
     assert not [path for path in (tmp_path / "run").rglob("*") if ".snakemake" not in path.parts]
 
 
+def test_a_default_study_that_is_no_yaml_is_named_with_line_and_column(fresh):
+    fresh.edit("config/config.yaml", "{gates: 12, ", "{gates: 12, [")
+    line = 1 + fresh.read("config/config.yaml").split("gates: 12, [")[0].count("\n")
+    output = fresh.failing_snakemake("--dry-run")
+    last = output.splitlines()[-1]
+    assert last.startswith(f"config/config.yaml, line {line}, column ")
+    assert "this is no YAML: " in last
+    assert "Traceback" not in output
+    assert 'File "' not in output
+
+
 def test_every_fault_is_named_at_once(untouched, tmp_path):
     study = tmp_path / "study.yaml"
     study.write_text(SOUND.replace("group: deep", "group: depe").replace("seed: 0\n", "seed: -1\n"))
