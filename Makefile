@@ -38,6 +38,12 @@ benchmark: .venv-benchmark/installed
 	@.venv-benchmark/bin/python -m benchmarks.fisher.measure
 	@.venv-benchmark/bin/python -m benchmarks.fisher.report
 
+# The documentation, into site/. Any warning is an error, a broken link or anchor too.
+docs: export PYTHONPATH := src
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: .venv/installed
+	@$(BIN)/mkdocs build --quiet --strict
+
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,4 +81,4 @@ unlock: .venv/installed
 	@$(BIN)/snakemake --unlock
 
 clean:
-	rm -rf results reports logs
+	rm -rf results reports logs site

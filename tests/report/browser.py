@@ -110,6 +110,12 @@ class Browser:
         finally:
             self._call("/frame", {"id": None})
 
+    def resize(self, metrics: dict[str, Any] | None) -> None:
+        """Pretend that the window has other measures, or its own again."""
+        command = "setDeviceMetricsOverride" if metrics else "clearDeviceMetricsOverride"
+        message = {"cmd": f"Emulation.{command}", "params": metrics or {}}
+        self._call("/goog/cdp/execute", message)
+
     def log(self, kind: str) -> list[dict[str, Any]]:
         """New entries of the log of the ``browser`` console or of ``performance``, the network."""
         return self._call("/se/log", {"type": kind})

@@ -3,14 +3,17 @@ import types
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from fimtiers.tiers import tier_ratio
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 
 
 def test_the_substrate_of_the_how_to_works_as_printed():
-    page = (ROOT / "docs/how-to/add-a-substrate.md").read_text()
+    page = (DOCS / "how-to/add-a-substrate.md").read_text()
     (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     module = types.ModuleType("linear_output")
     exec(source, module.__dict__)
@@ -23,7 +26,29 @@ def test_the_substrate_of_the_how_to_works_as_printed():
 
 
 def test_links_between_pages_lead_somewhere():
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "config").glob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_commands_names_every_target_of_make():
+    (targets,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    page = (DOCS / "reference/commands.md").read_text()
+    assert [name for name in targets.split() if f"`make {name}`" not in page] == []
+
+
+def test_the_page_of_results_names_every_file_that_a_rule_makes():
+    page = (DOCS / "reference/results.md").read_text()
+    made = re.findall(r'"<results>/[^"]*?([^"/]+)"', RULES)
+    names = {re.sub(r"\.(svg|pdf|rst)$", "", name.replace("{panel}", "PANEL")) for name in made}
+    assert [name for name in names if "{" not in name and f"`{name}`" not in page] == []
+
+
+def test_the_catalogue_of_workflows_is_told_what_is_there():
+    catalogue = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    methods = catalogue["software-stack-deployment"]
+    assert methods["conda"] == any((ROOT / "workflow/envs").iterdir())
+    assert catalogue["report"] == ("report(" in RULES)
+    assert (ROOT / "workflow/Snakefile").is_file()
+    assert (ROOT / "config/README.md").is_file()
