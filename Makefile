@@ -9,14 +9,18 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke test benchmark check format docs clean status unlock
+.PHONY: study smoke smoke-mechanism test benchmark check format docs clean status unlock
 
 study: .venv/installed
 	@$(SNAKEMAKE)
 	@$(MAKE) --no-print-directory reports/report.html
 
+# The panel in miniature, in about a minute; then all sweeps, in another two.
 smoke: .venv/installed
-	@$(SNAKEMAKE) $(SMOKE)
+	@$(SNAKEMAKE) panel $(SMOKE)
+
+smoke-mechanism: .venv/installed
+	@$(SNAKEMAKE) mechanism $(SMOKE)
 
 # What is done, what will run, and the module or setting that is the cause.
 status: .venv/installed

@@ -21,6 +21,7 @@ SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 JOB = re.compile(r"^(?:local)?rule (\w+):$|^    (reason|wildcards): (.+)$", re.MULTILINE)
 PARAMS = re.compile(r"across all output: before: (.*) now: (.*?)\s*(?:; [A-Z].*)?$")
 UNRECORDED = re.compile(r"^(\d+) jobs have missing provenance/metadata", re.MULTILINE)
+TARGETS = ("all", "panel", "mechanism")
 FOLLOWS = "follows from the above"
 
 
@@ -64,14 +65,14 @@ def explain(dry_run: str, all_jobs: str) -> str:
 
 
 def planned_jobs(dry_run: str) -> list[PlannedJob]:
-    """Read the jobs from the output of a dry run; `all` makes nothing and is left out."""
+    """Read the jobs from the output of a dry run; targets make nothing and are left out."""
     jobs: list[dict[str, str]] = []
     for rule, name, value in JOB.findall(dry_run):
         if rule:
             jobs.append({"rule": rule, "wildcards": "", "reason": ""})
         else:
             jobs[-1][name] = value.replace(", ", " ") if name == "wildcards" else value
-    return [PlannedJob(**job) for job in jobs if job["rule"] != "all"]
+    return [PlannedJob(**job) for job in jobs if job["rule"] not in TARGETS]
 
 
 def causes(reason: str) -> list[str]:

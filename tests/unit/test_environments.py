@@ -17,7 +17,12 @@ ON_PYPI = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "matplotlib-base": "m
 IMPORTED_AS = {**ON_PYPI, "scikit-learn": "sklearn"}
 LOADED_BY_NAME = {"xarray": "netcdf4"}
 """xarray loads its netCDF engine by name, where no import statement shows it."""
-PER_SYSTEM = {"build_states.py", "extract_fisher.py", "measure_convergence.py"}
+PER_SYSTEM = {
+    "build_states.py",
+    "extract_fisher.py",
+    "measure_initialised.py",
+    "measure_convergence.py",
+}
 RULE = re.compile(r"^rule \w+:\n(?:(?: .*)?\n)*", re.MULTILINE)
 
 

@@ -74,10 +74,10 @@ def code_of(script, *modules):
     return json.dumps({**code_closure(*roots), **package_versions(*roots)})
 
 
-def substrate_code(script, function):
-    """What `script` depends on, if all that it calls of a substrate is one function."""
+def substrate_code(script, *functions):
+    """What `script` depends on, if all that it calls of a substrate are these functions."""
     return lambda wildcards: code_of(
-        script, f"{substrate_module(wildcards)}:{function}"
+        script, *(f"{substrate_module(wildcards)}:{name}" for name in functions)
     )
 
 

@@ -6,10 +6,31 @@
 #           weight_draws.csv, these as HTML too
 
 
-use rule build_states as build_swept_states with:
+# Most of the two jobs of a system that is initialised and not trained would be the start of torch:
+# one job makes its states and its Fisher diagonals. That takes seconds, so neither is cached.
+INITIALISED = [name for name in SWEPT_OR_CHECKED if name in WHOLE]
+
+
+rule measure_initialised:
+    output:
+        "<results>/states/{system}.nc",
+        "<results>/fisher/{system}.nc",
+    log:
+        "<logs>/measure_initialised/{system}.log",
     wildcard_constraints:
-        system=names(name for name in [*SWEPT, *CHECKED] if name in WHOLE),
+        system=names(INITIALISED),
     priority: -10  # the panel is what a reader waits for
+    conda:
+        environment
+    resources:
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        settings=lambda wildcards: system_of(wildcards).job(),
+        code=substrate_code("measure_initialised.py", "build_state", "fisher_diagonal"),
+    shell:
+        "python $FIMTIERS_SCRIPTS/measure_initialised.py --log {log:q} "
+        "--settings {params.settings:q} --output {output:q}"
 
 
 use rule build_state as build_swept_state with:
@@ -18,7 +39,8 @@ use rule build_state as build_swept_state with:
     priority: -5
 
 
-ruleorder: build_swept_states > build_states
+ruleorder: measure_initialised > build_states
+ruleorder: measure_initialised > extract_fisher
 ruleorder: build_swept_state > build_state
 
 

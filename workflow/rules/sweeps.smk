@@ -16,6 +16,8 @@ SWEEPS = load_sweeps()
 SWEPT = list(dict.fromkeys(sweep.system for sweep in SWEEPS.values()))
 CHECKS = STUDY.config.get("mechanism", {}).get("checks", {})
 CHECKED = [system for check, system in CHECKS.items() if check != "observed_as"]
+SWEPT_OR_CHECKED = list(dict.fromkeys([*SWEPT, *CHECKED]))
+UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 
 
 SWEEP_TABLES = collect(

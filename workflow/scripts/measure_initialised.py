@@ -1,0 +1,30 @@
+"""Initialise a system and measure its Fisher diagonal, at all points (rule measure_initialised)."""
+
+import numpy as np
+
+from fimtiers import io, substrates
+from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.job import run_job
+from fimtiers.progress import track
+
+
+def main(args):
+    job = args.settings
+    states_file, fisher_file = args.output
+    substrate = substrates.load(job["substrate"])
+    limit_threads()
+    seeds = np.array(job["seeds"])
+    states = {
+        point: substrate.build_state(settings, seeds)
+        for point, settings in track(job["points"], len(job["points"]), "states")
+    }
+    io.write_states(states_file, states, job, version_attributes())
+    diagonals = {
+        point: substrate.fisher_diagonal(settings, states[point])
+        for point, settings in track(job["points"], len(job["points"]), "diagonals")
+    }
+    io.write_fisher(fisher_file, diagonals, job, version_attributes())
+
+
+if __name__ == "__main__":
+    run_job(main, __file__, "settings", "output*", modules=substrates.roots)
