@@ -238,7 +238,9 @@ def _without_names(panels: Any, dropped: set[str]) -> Any:
     if not isinstance(panels, dict):
         return panels
     return {
-        title: [name for name in shown if name not in dropped] if isinstance(shown, list) else shown
+        title: [name for name in shown if not (isinstance(name, str) and name in dropped)]
+        if isinstance(shown, list)
+        else shown
         for title, shown in panels.items()
     }
 

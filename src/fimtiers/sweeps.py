@@ -11,6 +11,8 @@ from fimtiers.study import Study, StudyError, System
 
 DEPTHS = ("depth", "length")
 """Settings that count how many maps are composed."""
+OBSERVED_AS = "observed_as"
+"""Among the checks, the entry that names published points and no system."""
 WIDTHS = ("width", "gates", "dim")
 """Settings that count the units of one map, the first that a substrate has."""
 
@@ -97,6 +99,29 @@ def read_sweeps(study: Study) -> dict[str, Sweep]:
     return sweeps
 
 
+def read_checks(study: Study) -> dict[str, str]:
+    """Return the system that each claim about a single system is tested on, by claim.
+
+    Raises
+    ------
+    StudyError
+        Naming the claim whose system, or point of a system, is not there.
+    """
+    entries = study.config.get("mechanism", {}).get("checks", {})
+    checks = {name: system for name, system in entries.items() if name != OBSERVED_AS}
+    for name, system in checks.items():
+        if system not in study.systems:
+            raise StudyError(f"mechanism.checks.{name}: {system!r} is not a system of this study")
+    for point in entries.get(OBSERVED_AS, {}):
+        points = [name for name, _ in study.systems[checks["observables"]].points()]
+        if point not in points:
+            raise StudyError(
+                f"mechanism.checks.{OBSERVED_AS}: {point!r} is not a point of system "
+                f"{checks['observables']!r}; allowed: {', '.join(points)}"
+            )
+    return checks
+
+
 def read_figures(study: Study) -> dict[str, dict[str, list[str]]]:
     """Return the sweeps of each panel of each figure; what has no sweep is left out."""
     figures = study.config.get("mechanism", {}).get("figures", {})
@@ -112,6 +137,11 @@ def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
     if entry["system"] not in study.systems:
         raise StudyError(f"{where}.system: {entry['system']!r} is not a system of this study")
     system = study.systems[entry["system"]]
+    if system.ratio_rule == "none":
+        raise StudyError(
+            f"{where}.system: {system.name!r} has no ratio_rule; one is needed, since the tier "
+            "ratio of a sweep is the published one beside the one with zeros"
+        )
     axis, fixed = entry["axis"], dict(entry.get("where", {}))
     if set(system.sweep) != {axis, *fixed}:
         raise StudyError(
@@ -151,6 +181,11 @@ def _points(
         except KeyError as error:
             raise StudyError(
                 f"{where}.published.point: {error} is not a setting of {system.substrate!r}"
+            ) from None
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise StudyError(
+                f"{where}.published.point: {template!r} is not allowed ({error}); expected text "
+                "with names of settings in braces"
             ) from None
         points.append(
             Point(

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fimtiers.study import StudyError, duplicate_keys, read_study
+from fimtiers.sweeps import read_checks, read_figures, read_sweeps
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -55,6 +56,7 @@ def places(node, path=()):
             yield from places(value, (*path, key))
 
 
+ENTRIES = ("config", "systems", "panel", "statistics", "mechanism")
 PLACES = list(places(SOUND))
 
 
@@ -88,14 +90,17 @@ def malformed_studies(draw):
 
 
 def check_refusal(study):
-    """Read a study; if it is refused, every line of the message names an entry of it."""
+    """Read a study as the workflow does; each line of a refusal names an entry of it."""
     try:
-        read_study(study, SCHEMA)
+        sound = read_study(study, SCHEMA)
+        read_sweeps(sound)
+        read_checks(sound)
+        read_figures(sound)
     except StudyError as error:
         lines = str(error).splitlines()
         assert lines
         for line in lines:
-            assert line.split(":")[0].split(".")[0] in ("config", "systems", "panel", "statistics")
+            assert line.split(":")[0].split(".")[0] in ENTRIES
             assert len(line) < 600
 
 

@@ -1,13 +1,14 @@
 """Sweeps: which points of which system make up a curve."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fimtiers.study import StudyError, read_study
-from fimtiers.sweeps import read_figures, read_sweeps
+from fimtiers.sweeps import read_checks, read_figures, read_sweeps
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -18,6 +19,7 @@ CONFIG = {
     "systems": {
         "net": {
             **NET,
+            "ratio_rule": "smallest_tenth_floor",
             "settings": {"width": 8},
             "sweep": {"initialisation": ["torch_default", "he_normal"], "depth": [1, 2, 3]},
         },
@@ -73,15 +75,46 @@ def test_published_points_are_named_by_the_settings_of_the_run():
     ("wrong", "message"),
     [
         ({"system": "nit"}, "'nit' is not a system"),
+        ({"system": "other_net"}, "'other_net' has no ratio_rule; one is needed"),
         ({"where": {}}, "each of which must be named once"),
         ({"where": {"initialisation": "he"}}, "allowed: torch_default, he_normal"),
         ({"untrained": "none"}, "'none' is not a sweep; allowed: he, torch"),
         ({"published": {"experiment": "V6.0", "point": "{height}"}}, "'height' is not a setting"),
+        ({"published": {"experiment": "V6.0", "point": "{"}}, "'{' is not allowed"),
+        ({"published": {"experiment": "V6.0", "point": "{depth.x}"}}, "'{depth.x}' is not allowed"),
+        ({"published": {"experiment": "V6.0", "point": "{0}"}}, "'{0}' is not allowed"),
+        ({"published": {"experiment": "V6.0", "point": "{depth:y}"}}, "'{depth:y}' is not allowed"),
     ],
 )
 def test_a_sweep_that_does_not_fit_its_system_is_refused(wrong, message):
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(StudyError, match=re.escape(message)):
         read_sweeps(study(**wrong))
+
+
+def checked(**checks):
+    config = copy.deepcopy(CONFIG)
+    names = {"pooling": "net", "spectrum": "other_net", "observables": "net"}
+    config["mechanism"]["checks"] = {**names, **checks}
+    return read_checks(read_study(config, SCHEMA))
+
+
+def test_a_claim_about_a_single_system_names_a_system_and_its_points():
+    point = "initialisation=he_normal,depth=2"
+    names = {"pooling": "net", "spectrum": "other_net", "observables": "net"}
+    assert checked(observed_as={point: "V10"}) == names
+    assert read_checks(study()) == {}
+    with pytest.raises(StudyError, match=r"mechanism.checks.spectrum: 'nit' is not a system"):
+        checked(spectrum="nit")
+    with pytest.raises(StudyError, match=r"observed_as: 'depth=2' is not a point of system 'net'"):
+        checked(observed_as={"depth=2": "V10"})
+
+
+def test_a_figure_of_something_else_than_sweeps_is_refused():
+    config = copy.deepcopy(CONFIG)
+    config["mechanism"]["figures"]["law"]["both"] = [["he"]]
+    config["mechanism"]["sweeps"]["torch"] = None
+    with pytest.raises(StudyError, match=r"figures.law.both.0: \[\"he\"\] is not allowed"):
+        read_study(config, SCHEMA)
 
 
 def test_a_sweep_set_to_null_is_left_out_and_figures_lose_it():

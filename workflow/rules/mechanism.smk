@@ -123,7 +123,7 @@ rule sample_weight_draws:
 rule tabulate_sweeps:
     input:
         runs=collect("<results>/statistics/sweeps/{system}.csv", system=SWEPT),
-        checks="<results>/statistics/sweeps/checks.csv",
+        checks=["<results>/statistics/sweeps/checks.csv"] if CHECKS else [],
         published_runs=RESOURCES / "published/depth_sweeps.csv",
         published_means=RESOURCES / "published/activation_training_means.csv",
         published_fits=RESOURCES / "published/depth_fits.csv",
@@ -176,7 +176,7 @@ rule tabulate_sweeps:
         code=code_of("tabulate_sweeps.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/tabulate_sweeps.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} "
-        "--checks {input.checks:q} --published_means {input.published_means:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} {input.checks:q} "
+        "--published_means {input.published_means:q} "
         "--published_runs {input.published_runs:q} --published_fits {input.published_fits:q} "
         "--output {output:q}"

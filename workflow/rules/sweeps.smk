@@ -2,20 +2,19 @@
 
 import dataclasses
 
-from fimtiers.sweeps import read_figures, read_sweeps
+from fimtiers.sweeps import read_checks, read_figures, read_sweeps
 
 
-def load_sweeps():
+def load_mechanism():
     try:
-        return read_sweeps(STUDY)
+        return read_sweeps(STUDY), read_checks(STUDY)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
 
 
-SWEEPS = load_sweeps()
+SWEEPS, CHECKS = load_mechanism()
 SWEPT = list(dict.fromkeys(sweep.system for sweep in SWEEPS.values()))
-CHECKS = STUDY.config.get("mechanism", {}).get("checks", {})
-CHECKED = [system for check, system in CHECKS.items() if check != "observed_as"]
+CHECKED = list(CHECKS.values())
 SWEPT_OR_CHECKED = list(dict.fromkeys([*SWEPT, *CHECKED]))
 UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 
@@ -42,11 +41,13 @@ def sweep_settings(sweeps):
 def check_settings():
     """Seeds of the systems of single claims, and published names, as JSON."""
     settings = {
-        check: {"seeds": STUDY.systems[CHECKS[check]].seeds}
-        for check in ("pooling", "spectrum", "observables")
-        if check in CHECKS
+        check: {"seeds": STUDY.systems[system].seeds}
+        for check, system in CHECKS.items()
     }
-    settings.get("observables", {})["points"] = CHECKS.get("observed_as", {})
+    observed_as = (
+        STUDY.config.get("mechanism", {}).get("checks", {}).get("observed_as", {})
+    )
+    settings.get("observables", {})["points"] = observed_as
     return json.dumps(settings)
 
 

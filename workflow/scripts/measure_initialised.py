@@ -3,7 +3,7 @@
 import numpy as np
 
 from fimtiers import io, substrates
-from fimtiers.environment import limit_threads, version_attributes
+from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
 from fimtiers.progress import track
 
@@ -13,17 +13,20 @@ def main(args):
     states_file, fisher_file = args.output
     substrate = substrates.load(job["substrate"])
     limit_threads()
+    functions = ("build_state", "fisher_diagonal")
+    roots = [root for name in functions for root in substrates.roots(args, name)]
+    attributes = provenance_attributes(__file__, *roots)
     seeds = np.array(job["seeds"])
     states = {
         point: substrate.build_state(settings, seeds)
         for point, settings in track(job["points"], len(job["points"]), "states")
     }
-    io.write_states(states_file, states, job, version_attributes())
+    io.write_states(states_file, states, job, attributes)
     diagonals = {
         point: substrate.fisher_diagonal(settings, states[point])
         for point, settings in track(job["points"], len(job["points"]), "diagonals")
     }
-    io.write_fisher(fisher_file, diagonals, job, version_attributes())
+    io.write_fisher(fisher_file, diagonals, job, attributes)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from fimtiers.statistics.sweep_fits import fit_sweeps
 from fimtiers.tables import read_table, write_table
 
 OF_SWEEP = ("label", "axis", "experiment", "subset", "fit_from")
+CHECKS = "checks"
 OF_POINT = ("position", "depth", "width", "published_point")
 
 
@@ -52,10 +53,10 @@ def main(args):
     runs = runs[[*first, *(name for name in runs if name not in first)]]
     published = as_printed(args.published_runs).astype({"seed": int})
     printed = as_printed(args.published_fits)
-    checks = read_table(args.checks).assign(sweep="single claims", label="Single claims")
-    per_seed = pd.concat(
-        [per_seed_agreement(runs, published), set_beside(checks, published)], ignore_index=True
-    )
+    per_seed = per_seed_agreement(runs, published)
+    if CHECKS in tables:
+        checks = tables[CHECKS].assign(sweep="single claims", label="Single claims")
+        per_seed = pd.concat([per_seed, set_beside(checks, published)], ignore_index=True)
     means = mean_agreement(runs, read_table(args.published_means))
     shown = {
         "Activations, published and measured means": means,
@@ -76,7 +77,6 @@ if __name__ == "__main__":
         __file__,
         "settings",
         "runs*",
-        "checks",
         "published_runs",
         "published_means",
         "published_fits",
