@@ -1,5 +1,7 @@
 """Another workflow uses this one as a Snakemake module."""
 
+import subprocess
+
 import pytest
 from checkout import MINI_STUDY, Checkout
 
@@ -63,3 +65,17 @@ def test_the_results_are_those_of_our_own_workflow(finished, outer):
         assert here.read_bytes() == (finished.root / "results" / name).read_bytes()
     assert (outer.root / "fisher_logs/build_states/chain.log").is_file()
     assert not outer.planned("largest.txt")
+
+
+def test_a_snakefile_without_the_package_beside_it_is_refused(untouched, outer, tmp_path):
+    remote = untouched.copy(tmp_path / "remote").root
+    author = ["-c", "user.name=Author", "-c", "user.email=author@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "All"]):
+        subprocess.run(["git", *author, *command], cwd=remote, check=True)
+    outer.edit(
+        "Snakefile",
+        repr(str(untouched.root / "workflow/Snakefile")),
+        f'gitfile({str(remote)!r}, path="workflow/Snakefile", ref="HEAD")',
+    )
+    message = outer.failing_snakemake("--dry-run")
+    assert "is not in a clone of the repository, but the jobs need the package beside it" in message

@@ -15,6 +15,11 @@ SCRIPTS = WORKFLOW / "scripts"
 SOURCE = WORKFLOW.parent / "src"
 # Relative to where the study runs, since inputs are compared by path.
 RESOURCES = Path(os.path.relpath(WORKFLOW.parent / "resources"))
+if not SOURCE.is_dir():
+    raise WorkflowError(
+        f"{WORKFLOW} is not in a clone of the repository, but the jobs need the package beside it: "
+        "clone it, and name the path of its Snakefile"
+    )
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
