@@ -113,6 +113,9 @@ class FisherDiagonal:
         likelihood, ``response`` if F is the squared sensitivity of an observable.
     diagnostics
         What a reader wants to know about this estimate: size of the causal cone, plaquette.
+    partial
+        F of the first probes alone, by their number, each of the shape of `fim`; files keep
+        histograms of these only (see `fimtiers.partial_probes`).
     """
 
     fim: NDArray[np.float64]
@@ -121,6 +124,7 @@ class FisherDiagonal:
     estimator: str
     definition: str
     diagnostics: Mapping[str, Variable] = field(default_factory=dict)
+    partial: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_parameter_axis("fim", self.fim, self.tensors)

@@ -1,31 +1,13 @@
 """Describe every run of a swept system, and its layers (rule describe_sweep)."""
 
-import numpy as np
 import pandas as pd
 
 from fimtiers import io
 from fimtiers.job import run_job
 from fimtiers.statistics.diagonal_description import describe_diagonal, layer_profile
-from fimtiers.statistics.unit_activity import count_active, unit_activity
+from fimtiers.statistics.partial_ratios import partial_ratios
+from fimtiers.statistics.unit_activity import unit_activity
 from fimtiers.tables import write_table
-
-INPUTS = 1000
-"""Fresh standard normal inputs at which the activity of units is counted."""
-
-
-def activity(settings, state):
-    """Return fractions of dead, rare and always-on hidden units, if these are ReLU units."""
-    if settings.get("activation") != "relu" or settings["depth"] < 2:
-        return {}
-    inputs = np.random.default_rng(0).standard_normal(
-        (len(state.theta), INPUTS, settings["dim"]), dtype=np.float32
-    )
-    units = unit_activity(count_active(state.theta, state.tensors, inputs), INPUTS)
-    return {
-        f"{kind}_units": getattr(units, kind).mean(axis=-1)
-        for kind in ("dead", "rare", "always_on")
-    }
-
 
 def loss(state, diagonal):
     """Return the loss of the probes, and that before the first and after the last training step."""
@@ -42,11 +24,12 @@ def main(args):
     states, diagonals = io.read_states(args.states), io.read_fisher(args.fisher)
     tiers = io.read_tiers(args.tiers)
     runs, layers = [], []
-    for point, settings in job["points"]:
+    for point, _ in job["points"]:
         diagonal = diagonals[point]
         columns = {
             **describe_diagonal(diagonal.fim, diagonal.tensors),
-            **activity(settings, states[point]),
+            **partial_ratios(diagonal),
+            **unit_activity(diagonal.diagnostics),
             **loss(states[point], diagonal),
         }
         cut = {

@@ -3,6 +3,7 @@
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
+from fimtiers.partial_probes import with_histograms
 from fimtiers.progress import track
 
 
@@ -12,7 +13,7 @@ def main(args):
     limit_threads()
     states = io.read_states(args.states)
     diagonals = {
-        point: substrate.fisher_diagonal(settings, states[point])
+        point: with_histograms(substrate.fisher_diagonal(settings, states[point]))
         for point, settings in track(job["points"], len(job["points"]), "points")
     }
     attributes = provenance_attributes(__file__, *substrates.roots(args, "fisher_diagonal"))

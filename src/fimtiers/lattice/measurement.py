@@ -4,7 +4,7 @@ For a field with the law exp(−S) the score of a shift of one link is the force
 squared force is the diagonal of the Fisher information about shifts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fimtiers.lattice.noise import noise_floor
+from fimtiers.partial_probes import partial_counts
 from fimtiers.progress import track
 from fimtiers.records import Variable
 
@@ -43,6 +44,8 @@ class Measurement:
     variance_between_parameters
         Variance of the exact F over parameters, relative to the squared mean; the part of the
         variance of F that both halves of the run agree on. Negative values are noise.
+    partial
+        F of the first configurations alone, by their number.
     """
 
     mean_squared_force: NDArray[np.float64]
@@ -50,6 +53,7 @@ class Measurement:
     acceptance_rate: float
     standard_error: float
     variance_between_parameters: float
+    partial: Mapping[int, NDArray[np.float64]]
 
 
 def thermalise(field: Field, sweeps: int) -> tuple[NDArray[np.float64], float]:
@@ -86,6 +90,7 @@ def measure(field: Field, probes: int, decorrelation_sweeps: int) -> Measurement
         raise ValueError(f"{probes} probes; at least 2 are needed, one for each half of the run")
     sizes = np.array([probes // 2, probes - probes // 2])
     sums: list[NDArray[np.float64]] = []
+    partial: dict[int, NDArray[np.float64]] = {}
     plaquettes, rates = np.empty(probes), np.empty((probes, decorrelation_sweeps))
     for probe in track(range(probes), probes, "configurations"):
         for sweep in range(decorrelation_sweeps):
@@ -94,6 +99,8 @@ def measure(field: Field, probes: int, decorrelation_sweeps: int) -> Measurement
         if probe in (0, sizes[0]):
             sums.append(np.zeros_like(force))
         sums[-1] += force**2
+        if probe + 1 in partial_counts(probes):
+            partial[probe + 1] = sum(sums) / (probe + 1)
     mean = (sums[0] + sums[1]) / probes
     difference = sums[0] / sizes[0] - sums[1] / sizes[1]
     squared_error = (difference**2).mean() * sizes.prod() / probes**2
@@ -103,7 +110,16 @@ def measure(field: Field, probes: int, decorrelation_sweeps: int) -> Measurement
         acceptance_rate=float(rates.mean()),
         standard_error=float(np.sqrt(squared_error) / mean.mean()),
         variance_between_parameters=float((mean.var() - squared_error) / mean.mean() ** 2),
+        partial=partial,
     )
+
+
+def join_partial(measurements: Sequence[Measurement]) -> dict[int, NDArray[np.float64]]:
+    """Return F of the first configurations of all seeds by their number, (seed, parameter)."""
+    return {
+        count: np.stack([measurement.partial[count] for measurement in measurements])
+        for count in measurements[0].partial
+    }
 
 
 def diagnostics(

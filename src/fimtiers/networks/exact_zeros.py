@@ -27,4 +27,5 @@ def zero_role(fisher: FisherDiagonal, role: str) -> FisherDiagonal:
         present = sorted({tensor.role for tensor in tensors})
         raise ValueError(f"no parameter has the role {role!r}; present: {', '.join(present)}")
     chosen = np.repeat([t.role == role for t in tensors], [t.size for t in tensors])
-    return replace(fisher, fim=np.where(chosen, 0.0, fisher.fim))
+    partial = {probes: np.where(chosen, 0.0, fim) for probes, fim in fisher.partial.items()}
+    return replace(fisher, fim=np.where(chosen, 0.0, fisher.fim), partial=partial)

@@ -1,13 +1,16 @@
 """The Fisher diagonals of torch modules, one per seed, from the engine of `fimtiers.fisher`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fimtiers import fisher, torch_generators
 from fimtiers.networks.modules import Draw, Loss
+from fimtiers.networks.unit_counts import count_units
+from fimtiers.partial_probes import stretches
 from fimtiers.progress import track
 from fimtiers.records import FisherDiagonal, State
 
@@ -33,21 +36,40 @@ def fisher_of_modules(
     Returns
     -------
     FisherDiagonal
-        The diagnostic ``probe_loss`` is the mean loss of the probes.
+        The diagnostic ``probe_loss`` is the mean loss of the probes; those that begin with
+        ``unit_`` are counts of hidden units, see `fimtiers.networks.unit_counts`.
     """
     streams = torch_generators.unpack(state.fixed["generator"])
-    rows, losses = [], []
+    rows: dict[int, list[NDArray[np.float64]]] = {}
+    losses, drawn = [], []
     pairs = zip(modules, streams, strict=True)
     for module, stream in track(pairs, len(streams), "seeds"):
         x = draw(stream, probes)
-        rows.append(fisher.diagonal(module, loss, (x, x)).flat().numpy())
+        drawn.append(x)
+        for count, diagonal in _running(module, loss, x):
+            rows.setdefault(count, []).append(diagonal.flat().numpy())
         with torch.no_grad():
             losses.append(loss(module(x), x).double().mean().item())
+    partial = {count: np.stack(diagonals) for count, diagonals in rows.items()}
     return FisherDiagonal(
-        fim=np.stack(rows),
+        fim=partial.pop(probes),
         tensors=state.tensors,
         probes=probes,
         estimator="exact backpropagation, squares summed per probe",
         definition="loss",
-        diagnostics={"probe_loss": (("seed",), np.array(losses))},
+        diagnostics={
+            "probe_loss": (("seed",), np.array(losses)),
+            **count_units(modules, drawn),
+        },
+        partial=partial,
     )
+
+
+def _running(module: nn.Module, loss: Loss, x: Tensor) -> Iterator[tuple[int, fisher.Diagonal]]:
+    """Yield numbers of first probes and the diagonal of these, all of them at last."""
+    total = None
+    for first, last in stretches(len(x)):
+        part = x[first:last]
+        diagonal = fisher.diagonal(module, loss, (part, part), check=first == 0)
+        total = diagonal if total is None else total.merge(diagonal)
+        yield last, total

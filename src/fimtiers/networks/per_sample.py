@@ -5,7 +5,7 @@ squares without forming gradients, does not know them. Here the gradients of a c
 formed, in the precision of the module, then squared and added in double precision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from fimtiers import torch_generators
 from fimtiers.networks.modules import Draw, Loss
+from fimtiers.networks.unit_counts import count_units
+from fimtiers.partial_probes import partial_counts, stretches
 from fimtiers.progress import track
 from fimtiers.records import FisherDiagonal, State
 
@@ -43,14 +45,18 @@ def fisher_with_gradient_norms(
         probes has not converged.
     """
     streams = torch_generators.unpack(state.fixed["generator"])
+    drawn = [draw(stream, probes) for stream in streams]
     sums = [
-        sum_squared_gradients(module, loss, draw(stream, probes))
-        for module, stream in zip(modules, streams, strict=True)
+        sum_squared_gradients(module, loss, x) for module, x in zip(modules, drawn, strict=True)
     ]
     mass = np.stack([s.squared_norms for s in sums])
     total = mass.sum(axis=1)
     return FisherDiagonal(
         fim=np.stack([s.squares for s in sums]) / probes,
+        partial={
+            count: np.stack([s.partial[count] for s in sums]) / count
+            for count in partial_counts(probes)
+        },
         tensors=state.tensors,
         probes=probes,
         estimator="exact backpropagation, one gradient per probe",
@@ -60,6 +66,7 @@ def fisher_with_gradient_norms(
             "squared_gradient_norm": (("seed", "probe"), mass),
             "largest_probe_share": (("seed",), mass.max(axis=1) / total),
             "effective_probes": (("seed",), total**2 / (mass**2).sum(axis=1)),
+            **count_units(modules, drawn),
         },
     )
 
@@ -76,11 +83,14 @@ class SquaredGradients:
         Σ_i (∂ℓ_n/∂θ_i)², float64, shape (probe,).
     loss
         Σ_n ℓ_n.
+    partial
+        The squares summed over the first probes alone, by their number.
     """
 
     squares: NDArray[np.float64]
     squared_norms: NDArray[np.float64]
     loss: float
+    partial: Mapping[int, NDArray[np.float64]]
 
 
 def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> SquaredGradients:
@@ -104,16 +114,22 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
     total_loss = 0.0
     per_probe = _per_probe(module, loss)
     size = max(1, ELEMENTS_PER_CHUNK // sum(value.numel() for value in parameters.values()))
-    chunks = list(zip(probes.split(size), squared_norms.split(size), strict=True))
-    for chunk, norms in track(chunks, len(chunks), f"groups of {size} probes"):
+    partial = {}
+    starts = [n for first, last in stretches(len(probes)) for n in range(first, last, size)]
+    stops = [*starts[1:], len(probes)]
+    chunks = list(zip(starts, stops, strict=True))
+    for start, stop in track(chunks, len(chunks), f"groups of {size} probes"):
+        chunk, norms = probes[start:stop], squared_norms[start:stop]
         gradients, losses = per_probe(parameters, chunk)
         total_loss += losses.double().sum().item()
         for name, gradient in gradients.items():
             squared = gradient.double().square()
             squares[name] += squared.sum(0)
             norms += squared.flatten(1).sum(1)
-    flat = torch.cat([value.flatten() for value in squares.values()])
-    return SquaredGradients(flat.numpy(), squared_norms.numpy(), total_loss)
+        if stop in partial_counts(len(probes)) or stop == len(probes):
+            partial[stop] = torch.cat([value.flatten() for value in squares.values()]).numpy()
+    flat = partial.pop(len(probes))
+    return SquaredGradients(flat, squared_norms.numpy(), total_loss, partial)
 
 
 def per_probe_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Tensor:

@@ -47,12 +47,13 @@ class PreNormBlock(nn.Module):
         self.attention = SelfAttention(width, heads, causal=causal)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp_in = nn.Linear(width, MLP_EXPANSION * width)
+        self.activation = nn.GELU()
         self.mlp_out = nn.Linear(MLP_EXPANSION * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., position, width) to the same shape."""
         x = x + self.attention(self.attention_norm(x))
-        hidden = nn.functional.gelu(self.mlp_in(self.mlp_norm(x)))
+        hidden = self.activation(self.mlp_in(self.mlp_norm(x)))
         return x + self.mlp_out(hidden)
 
 

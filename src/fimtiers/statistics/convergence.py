@@ -47,12 +47,15 @@ class TierRatioLimit:
 
 
 def extrapolate_tier_ratio(
-    probes: NDArray[np.integer[Any]], ratio: NDArray[np.float64], confidence: float = 0.95
+    probes: NDArray[np.integer[Any]],
+    ratio: NDArray[np.float64],
+    confidence: float = 0.95,
+    terms: int = len(EXPONENTS),
 ) -> TierRatioLimit:
     """Extrapolate the tier ratio in the number of probes.
 
     Each seed is fitted by least squares weighted by n, with as many terms as there are probe
-    counts, up to three. The spread of the seeds gives the error, since the ratios of one seed
+    counts, up to `terms`. The spread of the seeds gives the error, since the ratios of one seed
     share probes and are not independent. For equal parameters with normal gradients, and 80, 320
     and 1280 probes, the limit is within 1 % of one.
 
@@ -64,6 +67,9 @@ def extrapolate_tier_ratio(
         T, at least 1, shape (count, seed). An infinite ratio makes the limit infinite.
     confidence
         Level of Student's t interval over seeds.
+    terms
+        Largest number of terms; two leave a freedom to three counts of which the smaller are but
+        halves and quarters of the largest.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def extrapolate_tier_ratio(
         raise ValueError(f"ratio {ratio.min()}; the mean of a top is at least that of a bottom")
     if np.isinf(ratio).any():
         return TierRatioLimit(np.inf, np.nan, np.nan, np.inf, np.nan, ratio.shape[1])
-    terms = min(len(np.unique(probes)), len(EXPONENTS))
+    terms = min(len(np.unique(probes)), terms)
     # In units of the smallest count the columns are of order one.
     relative = probes / probes.min()
     design = np.stack([relative**power for power in EXPONENTS[:terms]], axis=1)

@@ -1,150 +1,73 @@
-"""How often the hidden units of a ReLU network are on: never, rarely, sometimes, always.
+"""How the hidden units of a network respond: never, rarely, always linearly, or not any more.
 
-A unit that is off for every probe has F exactly zero in all its weights, and so do all units whose
-only readers are off. A unit that is always on is linear. Both come from initialisations in which
-the signal shrinks and the biases take over.
+A ReLU that is off for every probe has F exactly zero in all its weights, and so have all units whose
+only readers are off; one that is always on is linear. Both come from initialisations in which the
+signal shrinks and the biases take over. Smooth activations have no dead units in this strict sense,
+as no slope is exactly zero. They saturate: a unit is saturated if its slope is below 0.01 at every
+probe (that of a sigmoid relative to its largest), and linear if it is within 0.01 of one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fimtiers.records import Tensor
+from fimtiers.records import Variable
 
 RARELY = 0.01
-"""A unit that is on for fewer probes than this share is called rare."""
+"""A ReLU that is on for fewer probes than this share is called rare."""
+STRICT = ("relu",)
+"""Activations whose slope is zero or one."""
 
 
-@dataclass(frozen=True)
-class UnitActivity:
-    """Fractions of units, summing to 1; shape (..., layer), hidden layers in order.
+def unit_activity(diagnostics: Mapping[str, Variable]) -> dict[str, NDArray[np.float64]]:
+    """Return fractions of the hidden units of each network, shape (seed,).
 
-    Attributes
-    ----------
-    dead
-        On for no probe.
-    rare
-        On for some probes, but fewer than the share that counts as rare.
-    intermittent
-        On for more, but not for all.
-    always_on
-        On for every probe.
-    """
-
-    dead: NDArray[np.float64]
-    rare: NDArray[np.float64]
-    intermittent: NDArray[np.float64]
-    always_on: NDArray[np.float64]
-
-
-def unit_activity(
-    active: Sequence[NDArray[np.integer[Any]]], probes: int, rarely: float = RARELY
-) -> UnitActivity:
-    """Sort the units of each layer by how many probes they are on for.
+    ``dead_units``, ``rare_units`` and ``always_on_units`` of those that are ReLUs;
+    ``saturated_units`` and ``linear_units`` of those that are smooth, and ``saturated_share``, the
+    share of pairs of a smooth unit and a probe at which the slope is below 0.01.
+    ``constant_units`` of the gates of a circuit, see `fimtiers.substrates.layered_circuit`. What a
+    network does not have is left out.
 
     Parameters
     ----------
-    active
-        For each hidden layer the number of probes with a positive pre-activation, integers of
-        shape (..., unit); see `count_active`.
-    probes
-        Number of probes.
-    rarely
-        Share of probes below which a unit is rare.
+    diagnostics
+        Of a Fisher diagonal: ``unit_kind``, shape (unit,); ``unit_inputs``; ``unit_flat`` and
+        ``unit_linear``, numbers of inputs, shape (seed, unit); or ``constant_fraction``.
 
     Raises
     ------
     ValueError
-        If a unit is on for more probes than there are, or there is no layer.
+        If a unit is flat or linear for more inputs than there are.
     """
-    largest = max((int(layer.max()) for layer in active), default=-1)
-    if not 0 <= largest <= probes:
+    fractions = {}
+    if "constant_fraction" in diagnostics:
+        fractions["constant_units"] = diagnostics["constant_fraction"][1]
+    if "unit_kind" not in diagnostics:
+        return fractions
+    strict = np.isin(diagnostics["unit_kind"][1], STRICT)
+    inputs = int(diagnostics["unit_inputs"][1])
+    flat, linear = diagnostics["unit_flat"][1], diagnostics["unit_linear"][1]
+    if max(flat.max(), linear.max()) > inputs:
         raise ValueError(
-            f"{len(active)} layers, a unit on for {largest} of {probes} probes; expected at least "
-            "one layer, and at most all probes"
+            f"a unit is flat for {flat.max()} and one linear for {linear.max()} of {inputs} inputs"
         )
-
-    def fraction(condition: Any) -> NDArray[np.float64]:
-        return np.stack([condition(layer).mean(axis=-1) for layer in active], axis=-1)
-
-    return UnitActivity(
-        dead=fraction(lambda on: on == 0),
-        rare=fraction(lambda on: (on > 0) & (on < min(rarely * probes, probes))),
-        intermittent=fraction(lambda on: (on >= max(rarely * probes, 1)) & (on < probes)),
-        always_on=fraction(lambda on: on == probes),
-    )
-
-
-def count_active(
-    theta: NDArray[Any], tensors: Sequence[Tensor], inputs: NDArray[Any]
-) -> list[NDArray[np.int64]]:
-    """Count, for each hidden unit of dense ReLU networks, the inputs for which it is on.
-
-    Parameters
-    ----------
-    theta
-        Parameters, shape (seed, parameter).
-    tensors
-        Their table: a ``weight`` of shape (unit, input) and a ``bias`` of shape (unit,) for each
-        linear layer in turn. The last layer has no activation.
-    inputs
-        Shape (seed, probe, dim).
-
-    Returns
-    -------
-    list of NDArray
-        One array of shape (seed, unit) per hidden layer.
-
-    Raises
-    ------
-    ValueError
-        If the tensors are not weights and biases by turns.
-    """
-    roles = [tensor.role for tensor in tensors]
-    if roles != ["weight", "bias"] * (len(roles) // 2):
-        raise ValueError(f"tensors have roles {roles}; expected weight and bias by turns")
-    parts = np.split(theta, np.cumsum([tensor.size for tensor in tensors])[:-1], axis=1)
-    counts, a = [], inputs
-    for weight, bias, tensor in zip(parts[:-2:2], parts[1:-2:2], tensors[:-2:2], strict=True):
-        w = weight.reshape(len(theta), *tensor.shape)
-        z = a @ w.swapaxes(1, 2) + bias[:, None]
-        counts.append(np.count_nonzero(z > 0, axis=1))
-        a = np.maximum(z, 0)
-    return counts
+    if strict.any():
+        fractions |= _of_relus(inputs - flat[:, strict], inputs)
+    if not strict.all():
+        fractions |= {
+            "saturated_units": (flat[:, ~strict] == inputs).mean(axis=1),
+            "saturated_share": flat[:, ~strict].mean(axis=1) / inputs,
+            "linear_units": (linear[:, ~strict] == inputs).mean(axis=1),
+        }
+    return fractions
 
 
-def silent_fraction(fim: NDArray[Any], tensors: Sequence[Tensor]) -> NDArray[np.float64]:
-    """Return the fraction of units in each layer that no probe's gradient reaches.
-
-    A unit is silent if F of its bias is exactly zero: it is off for every probe, or every unit
-    that reads it is.
-
-    Parameters
-    ----------
-    fim
-        F, shape (..., parameter).
-    tensors
-        The table of parameters; those of role ``bias`` are used.
-
-    Returns
-    -------
-    NDArray
-        Shape (..., layer), layers with a bias in order.
-
-    Raises
-    ------
-    ValueError
-        If no tensor is a bias.
-    """
-    edges = np.cumsum([0] + [tensor.size for tensor in tensors])
-    biases = [
-        fim[..., start:stop]
-        for tensor, start, stop in zip(tensors, edges[:-1], edges[1:], strict=True)
-        if tensor.role == "bias"
-    ]
-    if not biases:
-        raise ValueError(f"tensors {[tensor.name for tensor in tensors]}; expected one with a bias")
-    return np.stack([(bias == 0).mean(axis=-1) for bias in biases], axis=-1)
+def _of_relus(on: NDArray[np.integer[Any]], inputs: int) -> dict[str, NDArray[np.float64]]:
+    rare = (on > 0) & (on < min(RARELY * inputs, inputs))
+    return {
+        "dead_units": (on == 0).mean(axis=1),
+        "rare_units": rare.mean(axis=1),
+        "always_on_units": (on == inputs).mean(axis=1),
+    }

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from fimtiers import generators
+from fimtiers.partial_probes import partial_counts
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -74,6 +75,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 STEP = 1e-3
 """Forward difference of the published estimator, in a logit."""
+CONSTANT = 0.01
+INPUT_DEVIATION = 12**-0.5
+"""Standard deviation of an input, uniform in [0, 1]."""
 KINDS = 3
 """AND, OR, XOR."""
 
@@ -106,8 +110,9 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient of y²/2 over input vectors.
 
     Diagnostics are ``output_spread``, the standard deviation of y over probes, which shows how
-    far the output forgets the input, and ``unread_fraction``, the share of gates from which no
-    path leads to the output.
+    far the output forgets the input; ``unread_fraction``, the share of gates from which no path
+    leads to the output; and ``constant_fraction``, the share of gates whose values scatter over
+    probes by less than a hundredth of what the circuit's inputs do.
     """
     depth, gates, probes = settings["depth"], settings["gates"], settings["probes"]
     gradient = adjoint if settings["gradient"] == "adjoint" else forward_difference
@@ -115,12 +120,18 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     wiring = state.fixed["wiring"][1]
     streams = generators.unpack_numpy(state.fixed["generator"])
     fim = np.empty(logits.shape)
-    spread, unread = np.empty(len(logits)), np.empty(len(logits))
+    partial = {count: np.empty(state.theta.shape) for count in partial_counts(probes)}
+    spread, unread, constant = np.empty((3, len(logits)))
     for seed, stream in enumerate(streams):
         inputs = stream.random((probes, settings["inputs"])).T
-        output = _output(evaluate(logits[seed], wiring[seed], inputs)[-1])
+        nodes = evaluate(logits[seed], wiring[seed], inputs)
+        output = _output(nodes[-1])
+        constant[seed] = np.mean(np.std(nodes[1:], axis=-1) < CONSTANT * INPUT_DEVIATION)
         slope = gradient(logits[seed], wiring[seed], inputs)
-        fim[seed] = np.mean((output * slope) ** 2, axis=-1)
+        squares = (output * slope) ** 2
+        fim[seed] = np.mean(squares, axis=-1)
+        for count in partial:
+            partial[count][seed] = squares[..., :count].mean(axis=-1).ravel()
         spread[seed] = output.std()
         unread[seed] = 1 - read_gates(wiring[seed]).mean()
     return FisherDiagonal(
@@ -132,7 +143,9 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         diagnostics={
             "output_spread": (("seed",), spread),
             "unread_fraction": (("seed",), unread),
+            "constant_fraction": (("seed",), constant),
         },
+        partial=partial,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn.functional import conv1d, pad, silu, softplus
+from torch.nn.functional import conv1d, pad, softplus
 
 from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import fill, module_state
@@ -115,18 +115,19 @@ class SelectiveBlock(nn.Module):
         self.step = nn.Linear(dim, dim)
         self.skip = nn.Parameter(torch.ones(dim))
         self.output = nn.Linear(dim, dim, bias=False)
+        self.enter, self.leave = nn.SiLU(), nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., time, dim) to the same shape."""
         u, gate = self.input(x).chunk(2, dim=-1)
-        u = silu(self._convolve(u))
+        u = self.enter(self._convolve(u))
         entering, leaving = self.selection(u).chunk(2, dim=-1)
         step = softplus(self.step(u))
         decay = torch.exp(-step.unsqueeze(-1) * self.log_decay.exp())
         drive = (step * u).unsqueeze(-1) * entering.unsqueeze(-2)
         states = torch.stack(_scan(decay.unbind(-3), drive.unbind(-3)), dim=-3)
         y = (states @ leaving.unsqueeze(-1)).squeeze(-1) + self.skip * u
-        return self.output(y * silu(gate))
+        return self.output(y * self.leave(gate))
 
     def _convolve(self, u: Tensor) -> Tensor:
         weight, bias = self.convolution.weight, self.convolution.bias

@@ -30,6 +30,8 @@ from fimtiers.networks.dense_stack import DenseStack
 from fimtiers.networks.initialisation import initialise
 from fimtiers.networks.sampling import standard_normal, standard_normal_chunks
 from fimtiers.networks.training import MomentumDescent
+from fimtiers.networks.unit_counts import UnitCounts
+from fimtiers.partial_probes import partial_counts, stretches
 from fimtiers.records import FisherDiagonal, Settings, State, Variable
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -161,14 +163,22 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over probes, accumulated in float64.
 
-    The diagnostic ``probe_loss`` is the mean loss of the probes, which no training has seen.
+    The diagnostic ``probe_loss`` is the mean loss of the probes, which no training has seen; those
+    that begin with ``unit_`` are counts of the hidden units, see `UnitCounts`.
     """
     stack = _stack(settings, torch.tensor(state.theta))
     streams = torch_generators.unpack(state.fixed["generator"])
     fim = dense_stack.zero_stack(len(streams), _sizes(settings), stack.activation, torch.float64)
     loss = torch.zeros(len(streams), dtype=torch.float64)
-    for x in _probe_chunks(settings, streams, stack.flat.dtype):
+    counts, units, kind = partial_counts(settings["probes"]), UnitCounts(), settings["activation"]
+    partial: dict[int, NDArray[np.float64]] = {}
+    for seen, x in _probe_chunks(settings, streams, stack.flat.dtype):
+        if seen in counts:
+            partial[seen] = dense_stack.theta_from_stack(fim) / seen
         tape = dense_stack.forward(stack, x)
+        units.inputs += x.shape[1]
+        for layer, z in enumerate(tape.outputs[:-1]):
+            units.add(layer, kind, stack.activation.flat(z), stack.activation.linear(z))
         residual = tape.outputs[-1] - x
         loss += residual.double().square().mean(2).sum(1) / 2
         for layer, a, delta in dense_stack.backward(stack, tape, residual / settings["dim"]):
@@ -182,7 +192,11 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         probes=settings["probes"],
         estimator="exact backpropagation, squares of activations and deltas",
         definition="loss",
-        diagnostics={"probe_loss": (("seed",), (loss / settings["probes"]).numpy())},
+        diagnostics={
+            "probe_loss": (("seed",), (loss / settings["probes"]).numpy()),
+            **units.variables(),
+        },
+        partial=partial,
     )
 
 
@@ -198,14 +212,19 @@ def _stack(settings: Settings, theta: Tensor) -> DenseStack:
 
 def _probe_chunks(
     settings: Settings, streams: Sequence[Generator], dtype: torch.dtype
-) -> Iterator[Tensor]:
-    """Yield the probes, shape (seed, probe, dim), a few at a time to bound the memory.
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield how many probes came before, and the next ones, shape (seed, probe, dim).
 
-    Each probe is a call of its own, which matters where `dim` is not a multiple of 16.
+    A few at a time, to bound the memory, and never across one of the `partial_counts`. Each probe
+    is a call of its own, which matters where `dim` is not a multiple of 16.
     """
     elements_per_probe = len(streams) * sum(_sizes(settings))
     per_chunk = max(1, ELEMENTS_PER_CHUNK // elements_per_probe)
-    return standard_normal_chunks(streams, settings["probes"], (settings["dim"],), per_chunk, dtype)
+    for first, last in stretches(settings["probes"]):
+        seen, shape = first, (settings["dim"],)
+        for x in standard_normal_chunks(streams, last - first, shape, per_chunk, dtype):
+            yield seen, x
+            seen += x.shape[1]
 
 
 def _train(

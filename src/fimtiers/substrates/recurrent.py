@@ -84,30 +84,32 @@ class Recurrent(nn.Module):
         super().__init__()
         self.cell = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell}[cell](dim, width)
         self.head = nn.Linear(width, dim)
+        self.squash = nn.Tanh()
+        self.gate = nn.Sigmoid() if cell == "lstm" else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs (..., time, dim) to the output (..., dim)."""
-        unroll = _unroll_lstm if isinstance(self.cell, nn.LSTMCell) else _unroll_rnn
-        return self.head(unroll(self.cell, x))
+        unroll = self._unroll_rnn if self.gate is None else self._unroll_lstm
+        return self.head(unroll(x))
 
+    def _unroll_rnn(self, x: Tensor) -> Tensor:
+        """Return the last h of h ← tanh(W x + b + U h + c)."""
+        cell = self.cell
+        hidden = x.new_zeros(*x.shape[:-2], cell.hidden_size)
+        for drive in linear(x, cell.weight_ih, cell.bias_ih).unbind(-2):
+            hidden = self.squash(drive + linear(hidden, cell.weight_hh, cell.bias_hh))
+        return hidden
 
-def _unroll_rnn(cell: nn.RNNCellBase, x: Tensor) -> Tensor:
-    """Return the last h of h ← tanh(W x + b + U h + c)."""
-    hidden = x.new_zeros(*x.shape[:-2], cell.hidden_size)
-    for drive in linear(x, cell.weight_ih, cell.bias_ih).unbind(-2):
-        hidden = torch.tanh(drive + linear(hidden, cell.weight_hh, cell.bias_hh))
-    return hidden
-
-
-def _unroll_lstm(cell: nn.RNNCellBase, x: Tensor) -> Tensor:
-    """Return the last h of c ← f ∘ c + i ∘ g, h ← o ∘ tanh(c) with the gates in torch's order."""
-    hidden = memory = x.new_zeros(*x.shape[:-2], cell.hidden_size)
-    for drive in linear(x, cell.weight_ih, cell.bias_ih).unbind(-2):
-        gates = drive + linear(hidden, cell.weight_hh, cell.bias_hh)
-        enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-        memory = forget.sigmoid() * memory + enter.sigmoid() * candidate.tanh()
-        hidden = leave.sigmoid() * memory.tanh()
-    return hidden
+    def _unroll_lstm(self, x: Tensor) -> Tensor:
+        """Return the last h of c ← f ∘ c + i ∘ g, h ← o ∘ tanh(c), gates in torch's order."""
+        cell = self.cell
+        hidden = memory = x.new_zeros(*x.shape[:-2], cell.hidden_size)
+        for drive in linear(x, cell.weight_ih, cell.bias_ih).unbind(-2):
+            gates = drive + linear(hidden, cell.weight_hh, cell.bias_hh)
+            enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+            memory = self.gate(forget) * memory + self.gate(enter) * self.squash(candidate)
+            hidden = self.gate(leave) * self.squash(memory)
+        return hidden
 
 
 def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:

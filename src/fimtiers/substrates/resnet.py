@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn.functional import relu
 
 from fimtiers import torch_generators
 from fimtiers.networks.batch_norm import BatchNorm, calibrate
@@ -126,11 +125,12 @@ class ResidualBlock(nn.Module):
         self.first_norm = BatchNorm(width)
         self.second = nn.Linear(width, width)
         self.second_norm = BatchNorm(width)
+        self.inner, self.outer = nn.ReLU(), nn.ReLU()
 
     def forward(self, h: Tensor) -> Tensor:
         """Map (..., batch, width) to the same shape."""
-        inner = relu(self.first_norm(self.first(h)))
-        return relu(h + self.second_norm(self.second(inner)))
+        inner = self.inner(self.first_norm(self.first(h)))
+        return self.outer(h + self.second_norm(self.second(inner)))
 
 
 class ResidualNetwork(nn.Module):

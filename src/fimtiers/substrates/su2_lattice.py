@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fimtiers import generators
 from fimtiers.lattice import su2
 from fimtiers.lattice.geometry import DIMENSIONS, PLAQUETTES_PER_LINK, neighbours
-from fimtiers.lattice.measurement import diagnostics, measure, thermalise
+from fimtiers.lattice.measurement import diagnostics, join_partial, measure, thermalise
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -105,6 +105,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
             "acceptance_rate": (("seed",), np.array([run[1] for run in runs])),
             "mean_rotation_angle": (("seed",), mean_rotation_angle(fields)),
         },
+        partial=join_partial(measurements),
     )
 
 
@@ -131,6 +132,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
             **diagnostics(measurements, curvature_per_plaquette),
             "mean_rotation_angle": (("seed",), mean_rotation_angle(fields)),
         },
+        partial=join_partial(measurements),
     )
 
 

@@ -24,7 +24,10 @@ from numpy.typing import NDArray
 from torch import Generator
 
 from fimtiers import torch_generators
-from fimtiers.networks.sampling import standard_normal
+from fimtiers.networks.activations import ACTIVATIONS
+from fimtiers.networks.sampling import standard_normal_chunks
+from fimtiers.networks.unit_counts import UnitCounts
+from fimtiers.partial_probes import stretches
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -84,16 +87,22 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     sums = _levels(total, settings["depth"])
     leaves, probes = FAN_IN ** settings["depth"], settings["probes"]
     per_chunk = max(1, LEAVES_PER_CHUNK // (len(streams) * leaves))
-    for first in range(0, probes, per_chunk):
+    partial, units = {}, UnitCounts()
+    for first, last in stretches(probes):
         # One call per probe, as published: it matters with fewer than 16 leaves.
-        x = standard_normal(streams, min(per_chunk, probes - first), (leaves,))
-        _add_squared_gradients(sums, levels, x)
+        for x in standard_normal_chunks(streams, last - first, (leaves,), per_chunk):
+            units.inputs += x.shape[1]
+            _add_squared_gradients(sums, levels, x, units)
+        partial[last] = (total / last).numpy()
+    fim = partial.pop(probes)
     return FisherDiagonal(
-        fim=(total / probes).numpy(),
+        fim=fim,
         tensors=state.tensors,
         probes=probes,
         estimator="exact backpropagation, squares of node values and deltas",
         definition="loss",
+        diagnostics=units.variables(),
+        partial=partial,
     )
 
 
@@ -119,9 +128,14 @@ def evaluate(levels: list[Level], leaves: torch.Tensor) -> list[torch.Tensor]:
     return values
 
 
-def _add_squared_gradients(sums: list[Level], levels: list[Level], leaves: torch.Tensor) -> None:
-    """Add the squares of ∂ℓ/∂w and ∂ℓ/∂c of each probe to `sums`, in place."""
+def _add_squared_gradients(
+    sums: list[Level], levels: list[Level], leaves: torch.Tensor, units: UnitCounts
+) -> None:
+    """Add the squares of ∂ℓ/∂w and ∂ℓ/∂c of each probe to `sums`, in place; count the nodes."""
     values = evaluate(levels, leaves)
+    tanh = ACTIVATIONS["tanh"]
+    for level, a in enumerate(values[1:]):
+        units.add(level, "tanh", tanh.flat(a), tanh.linear(a))
     upstream = values[-1]  # ∂ℓ/∂y = y at the root
     for level in reversed(range(len(levels))):
         delta = torch.ops.aten.tanh_backward(upstream, values[level + 1])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fimtiers import generators
 from fimtiers.lattice import u1
 from fimtiers.lattice.geometry import DIMENSIONS, PLAQUETTES_PER_LINK, neighbours
-from fimtiers.lattice.measurement import diagnostics, measure, thermalise
+from fimtiers.lattice.measurement import diagnostics, join_partial, measure, thermalise
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -114,6 +114,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         definition="true",
         # ∂²S/∂θ² = β Σ cos P over the six plaquettes of the link.
         diagnostics=diagnostics(measurements, PLAQUETTES_PER_LINK * settings["inverse_coupling"]),
+        partial=join_partial(measurements),
     )
 
 
