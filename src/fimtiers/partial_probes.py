@@ -7,6 +7,7 @@ can be extrapolated to infinitely many probes without another probe.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def partial_counts(probes: int) -> list[int]:
 def stretches(probes: int) -> list[tuple[int, int]]:
     """Cut n probes at `partial_counts`: pairs of the first probe and the one after the last."""
     edges = [0, *partial_counts(probes), probes]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def with_histograms(diagonal: FisherDiagonal) -> FisherDiagonal:

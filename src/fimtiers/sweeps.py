@@ -54,6 +54,8 @@ class Sweep:
         The setting that differs.
     experiment, subset
         Published sweep that is repeated here, and which of its fits; None if there is none.
+    differs
+        Why its runs cannot be those published to all digits; None if they can.
     fit_from
         Smallest position that fits use.
     untrained
@@ -68,6 +70,7 @@ class Sweep:
     axis: str
     experiment: str | None
     subset: str | None
+    differs: str | None
     fit_from: float
     untrained: str | None
     points: tuple[Point, ...]
@@ -163,6 +166,7 @@ def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
         axis=axis,
         experiment=published.get("experiment"),
         subset=published.get("subset"),
+        differs=published.get("differs"),
         fit_from=entry.get("fit_from", 0),
         untrained=entry.get("untrained"),
         points=_points(where, system, axis, fixed, template),

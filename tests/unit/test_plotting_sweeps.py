@@ -103,7 +103,7 @@ def test_every_figure_has_a_message_without_missing_numbers(figure, runs, fits):
 
 def test_the_training_message_tells_networks_that_learn_from_those_that_do_not(runs, fits):
     message = sweep_message("training", runs, fits, {"a": ["flat", "steep"]}, LABELS, 100)
-    assert "a, by 2.00 to 4.00, and nothing is learned from depth 8 on" in message
+    assert "a, divides it by 2.00 to 4.00, and nothing is learned from depth 8 on" in message
 
 
 def test_the_depth_law_names_the_law_that_predicts_the_held_out_depth(runs, fits):

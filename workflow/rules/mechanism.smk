@@ -164,6 +164,13 @@ rule tabulate_sweeps:
             category="Mechanism",
             labels={"table": "Competing laws"},
         ),
+        probe_limits="<results>/tables/sweeps_probe_limits.csv",
+        probe_limits_page=report(
+            "<results>/tables/sweeps_probe_limits.html",
+            caption="../report/sweeps_probe_limits.rst",
+            category="Mechanism",
+            labels={"table": "Tier ratios for infinitely many probes"},
+        ),
     log:
         "<logs>/tabulate_sweeps.log",
     conda:

@@ -22,7 +22,15 @@ UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 SWEEP_TABLES = collect(
     "<results>/tables/sweeps_{table}.csv",
     table=(
-        ["runs", "training_means", "per_seed", "agreement", "published_fits", "fits"]
+        [
+            "runs",
+            "training_means",
+            "per_seed",
+            "agreement",
+            "published_fits",
+            "fits",
+            "probe_limits",
+        ]
         if SWEEPS
         else []
     ),

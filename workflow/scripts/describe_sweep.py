@@ -9,6 +9,7 @@ from fimtiers.statistics.partial_ratios import partial_ratios
 from fimtiers.statistics.unit_activity import unit_activity
 from fimtiers.tables import write_table
 
+
 def loss(state, diagonal):
     """Return the loss of the probes, and that before the first and after the last training step."""
     values = {}

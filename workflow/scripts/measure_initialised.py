@@ -5,6 +5,7 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
+from fimtiers.partial_probes import with_histograms
 from fimtiers.progress import track
 
 
@@ -23,7 +24,7 @@ def main(args):
     }
     io.write_states(states_file, states, job, attributes)
     diagonals = {
-        point: substrate.fisher_diagonal(settings, states[point])
+        point: with_histograms(substrate.fisher_diagonal(settings, states[point]))
         for point, settings in track(job["points"], len(job["points"]), "diagonals")
     }
     io.write_fisher(fisher_file, diagonals, job, attributes)

@@ -4,6 +4,7 @@ import pandas as pd
 
 from fimtiers.job import run_job
 from fimtiers.pages import write_table_and_page
+from fimtiers.statistics.partial_ratios import probe_limits
 from fimtiers.statistics.sweep_agreement import (
     largest_differences,
     mean_agreement,
@@ -14,7 +15,7 @@ from fimtiers.statistics.sweep_agreement import (
 from fimtiers.statistics.sweep_fits import fit_sweeps
 from fimtiers.tables import read_table, write_table
 
-OF_SWEEP = ("label", "axis", "experiment", "subset", "fit_from")
+OF_SWEEP = ("label", "axis", "experiment", "subset", "differs", "fit_from")
 CHECKS = "checks"
 OF_POINT = ("position", "depth", "width", "published_point")
 
@@ -64,6 +65,7 @@ def main(args):
         "Largest difference of every sweep": largest_differences(per_seed),
         "Published fits": repeat_published_fits(runs, published, printed, untrained),
         "Competing laws": fit_sweeps(runs),
+        "Tier ratios for infinitely many probes": probe_limits(runs),
     }
     runs_path, *tables = [path for path in args.output if path.suffix == ".csv"]
     write_table(runs_path, runs)

@@ -100,7 +100,7 @@ def measure(field: Field, probes: int, decorrelation_sweeps: int) -> Measurement
             sums.append(np.zeros_like(force))
         sums[-1] += force**2
         if probe + 1 in partial_counts(probes):
-            partial[probe + 1] = sum(sums) / (probe + 1)
+            partial[probe + 1] = np.sum(sums, axis=0) / (probe + 1)
     mean = (sums[0] + sums[1]) / probes
     difference = sums[0] / sizes[0] - sums[1] / sizes[1]
     squared_error = (difference**2).mean() * sizes.prod() / probes**2

@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fimtiers.plotting.layout import EDGE, Headline, add_axes, legend_line, new_figure
+from fimtiers.plotting.layout import (
+    EDGE,
+    LINE,
+    POINTS_PER_INCH,
+    Headline,
+    add_axes,
+    legend_line,
+    new_figure,
+)
 from fimtiers.plotting.style import INK, SMALL, SOFT, Style, bare, figure_style
 from fimtiers.plotting.sweep_panels import curve_style
 
@@ -63,6 +71,7 @@ def draw_depth_law(
             axes.set_yticklabels([])
         else:
             axes.set_ylabel("ln T1/T3")
+            _name_curves(axes, shown, labels)
     left = WIDTH - EDGE - ERROR_WIDTH
     axes = add_axes(figure, left, BELOW, left + ERROR_WIDTH, BELOW + HEIGHT)
     _draw_errors(axes, fits, shown, labels)
@@ -135,12 +144,26 @@ def _draw_against(
     bare(axes, "left", "bottom")
 
 
+def _name_curves(axes: Axes, shown: Sequence[str], labels: Mapping[str, str]) -> None:
+    """Write the name of each sweep in its colour, at the upper left, where no run is."""
+    for number, sweep in enumerate(shown):
+        axes.annotate(
+            labels[sweep],
+            (0.04, 0.97 - number * SMALL * LINE / POINTS_PER_INCH / HEIGHT),
+            xycoords="axes fraction",
+            va="top",
+            size=SMALL,
+            color=curve_style(number)["color"],
+        )
+
+
 def _draw_errors(
     axes: Axes, fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]
 ) -> None:
     """Draw predicted less measured ln T at the largest depth, with errors over seeds."""
     names: list[str] = []
     places: list[float] = []
+    colours: list[str] = []
     y = 0.0
     for number, sweep in enumerate(shown):
         for response, marker in ((RESPONSE, "o"), ("log_tier_ratio_published", "D")):
@@ -152,10 +175,13 @@ def _draw_errors(
                 axes.errorbar(row["held_out_error"], y, xerr=error, lw=0.9, **style)
                 names.append(f"{labels[sweep]}, {LAWS[str(law)]}")
                 places.append(y)
+                colours.append(colour)
                 y -= 1
         y -= 0.6
     axes.axvline(0, color=SOFT, lw=0.7, zorder=0)
     axes.set_yticks(places, names, size=SMALL)
+    for label, colour in zip(axes.get_yticklabels(), colours, strict=True):
+        label.set_color(colour)
     bare(axes, "bottom")
     depth = fits.loc[fits["sweep"].isin(shown), "held_out_depth"].max()
     axes.set_xlabel(f"error at L = {depth:g}, nats")

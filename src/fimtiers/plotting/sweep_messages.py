@@ -98,13 +98,22 @@ def _training(
         kept = (trained["probe_loss"] / trained["first_training_loss"]).groupby(by_depth).mean()
         stuck = kept.index[kept > UNLEARNED]
         learned = factor.drop(stuck)
-        part = f"{title}, nothing is learned"
+        part = "nothing is learned"
         if len(learned):
-            part = f"{title}, by {format_number(learned.min())} to {format_number(learned.max())}"
+            part = _multiplies(1 / learned)
         if len(learned) and len(stuck):
             part += f", and nothing is learned from depth {stuck.min():g} on"
-        parts.append(part)
-    return "What training divides the tier ratio by: " + "; ".join(parts)
+        parts.append(f"{title}, {part}")
+    return "What training does to the tier ratio: " + "; ".join(parts)
+
+
+def _multiplies(factor: "pd.Series[float]") -> str:
+    """Say what a factor does to a ratio, as a division where it is below one at every depth."""
+    if factor.max() < 1:
+        return (
+            f"divides it by {format_number(1 / factor.max())} to {format_number(1 / factor.min())}"
+        )
+    return f"multiplies it by {format_number(factor.min())} to {format_number(factor.max())}"
 
 
 def _initialisation(
@@ -188,9 +197,9 @@ def _probes(
         apart += [abs(m.iloc[-1] / means[0].iloc[-1] - 1) for m in means[1:]]
     few, many = runs["position"].min(), runs["position"].max()
     return (
-        f"Few probes raise the tier ratio: by {min(excess):.0%} to {max(excess):.0%} at {few:g} "
-        f"instead of {many:g}; the two precisions, which draw other probes, end "
-        f"{max(apart):.1%} apart at most"
+        f"Few probes raise the tier ratio: by {100 * min(excess):.0f} % to "
+        f"{100 * max(excess):.0f} % at {few:g} instead of {many:g}; the two precisions, "
+        f"which draw other probes, end {100 * max(apart):.1f} % apart at most"
     )
 
 
@@ -218,10 +227,14 @@ def _below(
 ) -> str:
     means = runs.groupby(["sweep", "position"])["tier_ratio_published"].mean()
     below = means[means < threshold]
-    names = dict.fromkeys(labels[name] for name in below.index.get_level_values("sweep"))
+    parts = []
+    for title, shown in panels.items():
+        own = below[below.index.get_level_values("sweep").isin(shown)]
+        names = dict.fromkeys(labels[name] for name in own.index.get_level_values("sweep"))
+        parts += [f"{len(own)} {title} ({', '.join(names)})"] if len(own) else []
     return (
         f"{len(below)} of {len(means)} deep networks have a mean tier ratio below "
-        f"{threshold:g}" + (f": {', '.join(names)}" if len(below) else "")
+        f"{threshold:g}" + (f": {', '.join(parts)}" if len(below) else "")
     )
 
 

@@ -40,6 +40,8 @@ LEFT, BELOW, ABOVE = 0.62, 0.55, 0.34
 BETWEEN, BETWEEN_SCALES = 0.12, 0.42
 """Between panels that share their scale, and between those that do not."""
 LABEL_GAP = 0.1
+LEADER, LABEL = 0.5, 0.7
+"""Where the line to a label ends and the label begins, in units of that gap."""
 AXIS_NAMES = {
     "depth": "depth L",
     "length": "sequence length",
@@ -204,16 +206,18 @@ def _label_curves(
     fractions = [_fraction(axes, end) for end in ends]
     gap = SMALL * LINE / POINTS_PER_INCH / HEIGHT
     places = spread([y for _, y in fractions], gap, gap / 2, 1 - gap / 2)
+    width = axes.get_position().width * WIDTH
+    leader = 1 + LEADER * LABEL_GAP / width
     for number, (name, (x, y), place) in enumerate(zip(shown, fractions, places, strict=True)):
         colour = curve_style(number)["color"]
         axes.plot(
-            [x, 1.015], [y, place], transform=axes.transAxes, color=colour, lw=0.4, clip_on=False
+            [x, leader], [y, place], transform=axes.transAxes, color=colour, lw=0.4, clip_on=False
         )
         axes.annotate(
             labels[name],
             (1, place),
             xycoords="axes fraction",
-            xytext=(POINTS_PER_INCH * LABEL_GAP * 0.7, 0),
+            xytext=(POINTS_PER_INCH * LABEL_GAP * LABEL, 0),
             textcoords="offset points",
             va="center",
             size=SMALL,

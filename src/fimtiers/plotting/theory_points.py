@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fimtiers.plotting.layout import EDGE, Headline, add_axes, legend_line, new_figure
-from fimtiers.plotting.style import COLOURS, INK, SOFT, Style, bare, decades, figure_style
+from fimtiers.plotting.style import INK, SOFT, Style, bare, decades, figure_style
 from fimtiers.plotting.sweep_panels import CURVES
 from fimtiers.theory.log_normal import log_tier_ratio, small_variance_log_ratio
 
@@ -116,20 +116,22 @@ def _draw_laws(axes: Axes, used: pd.DataFrame, panels: Mapping[str, Sequence[str
 
 
 def _draw_predictions(axes: Axes, used: pd.DataFrame) -> None:
-    colours = {
-        "predicted_sqrt_variance": COLOURS["rest"],
-        "predicted_log_normal": CURVES[4],
-        "predicted_layer_mixture": COLOURS["deep"],
+    # Not the colours of the families at the left, which mean something else.
+    styles: dict[str, Style] = {
+        "predicted_sqrt_variance": {"color": CURVES[3], "marker": "v"},
+        "predicted_log_normal": {"color": CURVES[4], "marker": "s"},
+        "predicted_layer_mixture": {"color": INK, "marker": "o"},
     }
-    top = 1.1 * used["log_ratio"].max()
-    for name, colour in colours.items():
+    right, top = 1.05 * used["log_ratio"].max(), 0.0
+    for name, style in styles.items():
         shown = used[np.isfinite(used[name])]
-        dots: Style = {"s": 7, "lw": 0, "alpha": 0.6, "color": colour, "label": PREDICTIONS[name]}
+        top = max(top, 1.05 * shown[name].max())
+        dots: Style = {"s": 8, "lw": 0, "alpha": 0.5, "label": PREDICTIONS[name], **style}
         axes.scatter(shown["log_ratio"], shown[name], **dots)
-    axes.plot([0, top], [0, top], color=SOFT, lw=0.8, zorder=0)
-    axes.set(xlim=(0, top), ylim=(0, top))
+    axes.plot([0, right], [0, right], color=SOFT, lw=0.8, zorder=0)
+    axes.set(xlim=(0, right), ylim=(0, top))
     axes.set_xlabel("measured ln T1/T3")
     axes.set_ylabel("predicted ln T1/T3")
     axes.set_title("three predictions from the same diagonal", loc="left", color=SOFT)
-    axes.legend(frameon=False, fontsize="small", loc="lower right", handletextpad=0.2)
+    axes.legend(frameon=False, fontsize="small", loc="upper left", handletextpad=0.2)
     bare(axes, "left", "bottom")

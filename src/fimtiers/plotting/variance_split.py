@@ -57,10 +57,9 @@ def draw_variance_split(
         _draw_parts(axes, rows)
         axes.set_title(title, loc="left", color=SOFT, size=SMALL + 0.5)
         drawn.append(axes)
-    positive = runs.loc[runs["sweep"].isin([n for s in panels.values() for n in s])]
-    top = 1.5 * positive["log_variance_between_layers"].max()
+    limits = [axes.get_ylim() for axes in drawn]
     for number, axes in enumerate(drawn):
-        axes.set_ylim(0.02, top)
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         decades(axes.yaxis)
         if number:
             axes.set_yticklabels([])
@@ -75,10 +74,8 @@ def variance_split_message(runs: pd.DataFrame, panels: Mapping[str, Sequence[str
     """Say how much of the variance lies between layers at the largest depth."""
     shares = {title: share_between(runs[runs["sweep"].isin(s)]) for title, s in panels.items()}
     parts = [f"{format_percent(share)} ({title})" for title, share in shares.items()]
-    return (
-        "Where signals shrink, Var[ln F] grows by drift between layers: their share at the largest "
-        f"depth is {', '.join(parts)}"
-    )
+    shown = ", ".join(parts)
+    return f"The share of Var[ln F] that is drift between layers, at the largest depth: {shown}"
 
 
 def share_between(rows: pd.DataFrame) -> float:

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fimtiers.statistics.depth_law import fit_line
+from fimtiers.statistics.depth_law import Line, fit_line
 
 RUN = ["experiment", "point", "seed", "quantity"]
 ROUNDED = 0.5 + 1e-6
 """Units of the last printed digit by which a correctly rounded number may differ."""
 DIGITS = 7
 """Significant digits that results of single precision can share; more are not compared."""
+SINGLE_PRECISION = 1e-6
+"""Relative difference of fits that the rounding of single precision makes."""
 
 
 def per_seed_agreement(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +148,9 @@ def repeat_published_fits(
     -------
     DataFrame
         One row per sweep and published fit, with ``…_published``, ``…_measured``,
-        ``…_relative_difference`` and ``…_agrees_as_printed`` for slope and R².
+        ``…_relative_difference`` and ``…_agrees_as_printed`` for slope and R²; the same fit
+        through the published runs, ``…_of_published_runs``, where they are printed; and, for a fit
+        that does not agree, its ``cause`` in words (see `_cause`).
     """
     rows = []
     for fit in published_fits.to_dict("records"):
@@ -163,13 +168,17 @@ def repeat_published_fits(
             if before_training:
                 twin = runs[runs["sweep"] == untrained.get(str(sweep))]
                 used = twin[twin["position"].isin(used["position"])]
-            rows.append({"sweep": sweep, **_compare_fit(used, fit)})
+            row = _compare_fit(used, published_runs, fit)
+            differs = own["differs"].iloc[0] if "differs" in own else None
+            rows.append({"sweep": sweep, **row, "cause": _cause(row, differs)})
     return pd.DataFrame(rows)
 
 
-def _compare_fit(runs: pd.DataFrame, fit: Mapping[str, str]) -> dict[str, object]:
-    means = _published_means(runs, fit["response"])
-    line = fit_line(_transform(means.index.to_numpy(float), fit["predictor"]), means.to_numpy())
+def _compare_fit(
+    runs: pd.DataFrame, published_runs: pd.DataFrame, fit: Mapping[str, str]
+) -> dict[str, object]:
+    line = _fit(runs, fit)
+    again = _fit(_as_published(runs, published_runs, fit["response"]), fit)
     row: dict[str, object] = {
         name: fit[name] for name in ("experiment", "subset", "response", "predictor")
     }
@@ -179,6 +188,7 @@ def _compare_fit(runs: pd.DataFrame, fit: Mapping[str, str]) -> dict[str, object
         row[f"{name}_measured"] = measured
         row[f"{name}_relative_difference"] = measured / float(printed) - 1
         row[f"{name}_agrees_as_printed"] = agrees_as_printed(measured, printed)
+        row[f"{name}_of_published_runs"] = getattr(again, name)
     row["passed_as_published"] = fit["passed"]
     return row
 
@@ -192,11 +202,46 @@ def agrees_as_printed(measured: float, printed: str) -> bool:
     return abs(measured - float(printed)) <= ROUNDED * 10.0**last
 
 
-def _published_means(runs: pd.DataFrame, response: str) -> "pd.Series[float]":
+def _cause(row: Mapping[str, Any], differs: object) -> str:
+    """Say why a fit does not agree as printed; nothing if it does."""
+    names = ("slope", "r_squared")
+    if all(row[f"{name}_agrees_as_printed"] for name in names):
+        return ""
+    if all(abs(row[f"{name}_relative_difference"]) < SINGLE_PRECISION for name in names):
+        return "rounding of single precision in the last digit compared"
+    apart = [abs(row[f"{name}_measured"] / row[f"{name}_of_published_runs"] - 1) for name in names]
+    if max(apart) < SINGLE_PRECISION:
+        return "the published runs give the measured fit, not the one printed"
+    return differs if isinstance(differs, str) else "unknown"
+
+
+def _fit(runs: pd.DataFrame, fit: Mapping[str, str]) -> Line:
+    means = _published_means(runs, fit["response"])
+    return fit_line(_transform(means.index.to_numpy(float), fit["predictor"]), means.to_numpy())
+
+
+def _as_published(runs: pd.DataFrame, published: pd.DataFrame, response: str) -> pd.DataFrame:
+    """Return runs with the published values of a response, no rows if one is not printed."""
+    quantity = _quantity(response)
+    values = published[published["quantity"] == quantity].rename(
+        columns={"point": "published_point"}
+    )
+    keys = ["experiment", "published_point", "seed"]
+    joined = runs[[*keys, "position"]].merge(values[[*keys, "value"]], on=keys)
+    joined[quantity] = joined["value"].astype(float)
+    return joined if len(joined) == len(runs) else joined.iloc[:0]
+
+
+def _quantity(response: str) -> str:
     if response == "log_tier_ratio":
-        values = np.log(runs["tier_ratio_published"])
-    else:
-        values = runs[response.removeprefix("absolute_")]
+        return "tier_ratio_published"
+    return response.removeprefix("absolute_")
+
+
+def _published_means(runs: pd.DataFrame, response: str) -> "pd.Series[float]":
+    values = runs[_quantity(response)]
+    if response == "log_tier_ratio":
+        values = np.log(values)
     means = values.groupby(runs["position"]).agg(lambda group: group.to_numpy().mean())
     return means.abs() if response.startswith("absolute_") else means
 

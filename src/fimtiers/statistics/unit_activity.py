@@ -1,10 +1,11 @@
 """How the hidden units of a network respond: never, rarely, always linearly, or not any more.
 
-A ReLU that is off for every probe has F exactly zero in all its weights, and so have all units whose
-only readers are off; one that is always on is linear. Both come from initialisations in which the
-signal shrinks and the biases take over. Smooth activations have no dead units in this strict sense,
-as no slope is exactly zero. They saturate: a unit is saturated if its slope is below 0.01 at every
-probe (that of a sigmoid relative to its largest), and linear if it is within 0.01 of one.
+A ReLU that is off for every probe has F exactly zero in all its weights, and so have all units
+whose only readers are off; one that is always on is linear. Both come from initialisations in
+which the signal shrinks and the biases take over. Smooth activations have no dead units in this
+strict sense, as no slope is exactly zero. They saturate: a unit is saturated if its slope is below
+0.01 at every probe (that of a sigmoid relative to its largest), and linear if it is within 0.01 of
+one.
 """
 
 from collections.abc import Mapping

@@ -84,13 +84,12 @@ class Recurrent(nn.Module):
         super().__init__()
         self.cell = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell}[cell](dim, width)
         self.head = nn.Linear(width, dim)
-        self.squash = nn.Tanh()
-        self.gate = nn.Sigmoid() if cell == "lstm" else None
+        self.squash, self.gate = nn.Tanh(), nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs (..., time, dim) to the output (..., dim)."""
-        unroll = self._unroll_rnn if self.gate is None else self._unroll_lstm
-        return self.head(unroll(x))
+        is_lstm = isinstance(self.cell, nn.LSTMCell)
+        return self.head(self._unroll_lstm(x) if is_lstm else self._unroll_rnn(x))
 
     def _unroll_rnn(self, x: Tensor) -> Tensor:
         """Return the last h of h ← tanh(W x + b + U h + c)."""

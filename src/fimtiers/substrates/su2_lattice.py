@@ -105,7 +105,6 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
             "acceptance_rate": (("seed",), np.array([run[1] for run in runs])),
             "mean_rotation_angle": (("seed",), mean_rotation_angle(fields)),
         },
-        partial=join_partial(measurements),
     )
 
 
