@@ -74,6 +74,9 @@ def test_histograms_give_the_tier_ratio_to_a_thousandth(deviation, zeros):
     for divisor in (2, 4):
         ratio = columns[f"tier_ratio_of_probes_over_{divisor}"]
         np.testing.assert_allclose(ratio, tier_ratio(fim), rtol=1e-3)
+        positive = columns[f"tier_ratio_positive_of_probes_over_{divisor}"]
+        expected = [tier_ratio(row[row > 0]) for row in fim]
+        np.testing.assert_allclose(positive, expected, rtol=1e-3)
         zero = columns[f"zero_fraction_of_probes_over_{divisor}"]
         np.testing.assert_allclose(zero, zero_fraction(fim))
 

@@ -109,6 +109,27 @@ def test_fits_of_untrained_twins_are_made_on_the_sweep_before_training():
     assert table["slope_agrees_as_printed"].all()
 
 
+def causes(measured, differs=None, printed="3.0", runs_printed=None):
+    """Cause given for a fit of ln T on L of slope `measured`, printed as `printed`."""
+    runs = runs_of("net", lambda depth, seed: np.exp(measured * depth), differs=differs)
+    published = published_of(
+        runs_of("net", lambda depth, seed: np.exp((runs_printed or 3) * depth))
+    )
+    fits = pd.DataFrame(
+        [{"experiment": "E", "subset": "", "response": "log_tier_ratio", "predictor": "depth",
+          "slope": printed, "r_squared": "1.0", "passed": ""}]
+    )  # fmt: skip
+    return repeat_published_fits(runs, published, fits, {})["cause"].iloc[0]
+
+
+def test_a_fit_that_does_not_agree_has_its_cause_beside_it():
+    assert causes(3) == ""
+    assert causes(3.2, "known") == "known"
+    assert causes(3.2) == "unknown"
+    assert causes(3 + 1.5e-6, printed="3.000000").startswith("rounding of single precision")
+    assert causes(3, "known", printed="3.1") == "the published runs do not give it either"
+
+
 def test_means_are_compared_by_state():
     runs = runs_of("net", lambda depth, seed: depth + seed, experiment="V trained")
     published = pd.DataFrame(
