@@ -1,5 +1,6 @@
 """The Fisher diagonals of torch modules, one per seed, from the engine of `fimtiers.fisher`."""
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,11 +43,15 @@ def fisher_of_modules(
     streams = torch_generators.unpack(state.fixed["generator"])
     rows: dict[int, list[NDArray[np.float64]]] = {}
     losses, drawn = [], []
+    # One copy takes the parameters of each module in turn, so that it is prepared for once.
+    running = copy.deepcopy(modules[0])
+    extract = fisher.Extractor(running, loss)
     pairs = zip(modules, streams, strict=True)
     for module, stream in track(pairs, len(streams), "seeds"):
         x = draw(stream, probes)
         drawn.append(x)
-        for count, diagonal in _running(module, loss, x):
+        _copy_parameters(module, running)
+        for count, diagonal in _running_means(extract, x):
             rows.setdefault(count, []).append(diagonal.flat().numpy())
         with torch.no_grad():
             losses.append(loss(module(x), x).double().mean().item())
@@ -65,11 +70,17 @@ def fisher_of_modules(
     )
 
 
-def _running(module: nn.Module, loss: Loss, x: Tensor) -> Iterator[tuple[int, fisher.Diagonal]]:
+@torch.no_grad()
+def _copy_parameters(source: nn.Module, target: nn.Module) -> None:
+    for theirs, own in zip(source.parameters(), target.parameters(), strict=True):
+        own.copy_(theirs)
+
+
+def _running_means(extract: fisher.Extractor, x: Tensor) -> Iterator[tuple[int, fisher.Diagonal]]:
     """Yield numbers of first probes and the diagonal of these, all of them at last."""
     total = None
     for first, last in stretches(len(x)):
         part = x[first:last]
-        diagonal = fisher.diagonal(module, loss, (part, part), check=first == 0)
+        diagonal = extract((part, part))
         total = diagonal if total is None else total.merge(diagonal)
         yield last, total
