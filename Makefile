@@ -42,11 +42,12 @@ benchmark: .venv-benchmark/installed
 	@.venv-benchmark/bin/python -m benchmarks.fisher.measure
 	@.venv-benchmark/bin/python -m benchmarks.fisher.report
 
-# The documentation, into site/. Any warning is an error, a broken link or anchor too.
+# The documentation, into site/. A warning, such as of a broken link, is an error; --quiet would hide
+# warnings from --strict.
 docs: export PYTHONPATH := src
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: .venv/installed
-	@$(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/mkdocs build --strict
 
 check: .venv/installed
 	$(BIN)/ruff check .

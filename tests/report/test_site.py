@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser
+from checkout import check_out
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -23,21 +24,25 @@ query.dispatchEvent(new KeyboardEvent("keyup"))"""
 FOUND = "[...document.querySelectorAll('.md-search-result__link')].map((link) => link.href)[0]"
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """Build the site as `make docs` does; give its pages."""
-    site = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [str(MKDOCS), "build", "--quiet", "--strict", "--site-dir", str(site)],
-        cwd=ROOT,
+def build(repository: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site as `make docs` does."""
+    return subprocess.run(
+        [str(MKDOCS), "build", "--strict", "--site-dir", str(site)],
+        cwd=repository,
         env={**os.environ, "PYTHONPATH": "src", "NO_MKDOCS_2_WARNING": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Give the pages of the site."""
+    site = tmp_path_factory.mktemp("site")
+    done = build(ROOT, site)
     assert done.returncode == 0, done.stdout
-    assert done.stdout == ""
     return sorted(page for page in site.rglob("*.html") if page.name != "404.html")
 
 
@@ -85,3 +90,18 @@ def test_nothing_was_asked_of_the_network_and_no_error_was_logged(visits):
     assert visits["asked"]
     assert [url for url in visits["asked"] if not url.startswith(("file:", "data:"))] == []
     assert visits["errors"] == []
+
+
+@pytest.mark.parametrize(
+    ("link", "broken"),
+    [
+        ("(docs/how-to/slurm.md)", "(docs/how-to/slrm.md)"),
+        ("(docs/how-to/slurm.md)", "(docs/how-to/slurm.md#what-a-sight-sets)"),
+    ],
+)
+def test_a_link_that_leads_nowhere_ends_the_build(link, broken, tmp_path):
+    checkout = check_out(tmp_path / "repository")
+    checkout.edit("README.md", link, broken)
+    done = build(checkout.root, tmp_path / "site")
+    assert done.returncode == 1
+    assert "in strict mode" in done.stdout
