@@ -31,9 +31,11 @@ ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
           $(if $(shell command -v chromedriver),,browser) \
           $(if $(filter 0,$(shell id -u)),,root slurm)
 
+# Files of tests are shared out among processes, each on one thread.
+test: export OMP_NUM_THREADS := 1
 test: .venv/installed
 	@$(foreach mark,$(sort $(ABSENT)),echo 'without the tests marked $(mark), see pyproject.toml';)
-	@$(BIN)/python -m pytest $(if $(strip $(ABSENT)),-m 'not ($(subst $(space), or ,$(strip $(sort $(ABSENT)))))')
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile $(if $(strip $(ABSENT)),-m 'not ($(subst $(space), or ,$(strip $(sort $(ABSENT)))))')
 
 # The Fisher engine against other libraries, on one thread; about ten minutes.
 benchmark: export OMP_NUM_THREADS := 1
