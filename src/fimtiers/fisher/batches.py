@@ -63,7 +63,7 @@ def part(tree: Any, start: int, stop: int) -> Any:
 def split(pair: tuple[Inputs, Any], size: int) -> Iterator[tuple[Inputs, Any]]:
     """Yield the samples of a pair, at most `size` at a time, in order."""
     samples = length(pair[0])
-    if samples <= size:
+    if 0 < samples <= size:
         yield pair
         return
     for start in range(0, samples, size):

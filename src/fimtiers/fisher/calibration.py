@@ -1,5 +1,6 @@
 """Two samples decide by which route each parameter goes, and the loop confirms it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,10 +153,11 @@ def _norm(sums: Tensor, mask: Tensor | None) -> float:
     """Return the norm of what is not masked; no square of a square underflows."""
     if mask is not None:
         sums = sums.masked_fill(mask, 0)
-    peak = torch.linalg.vector_norm(sums, torch.inf) if sums.numel() else sums.new_zeros(())
-    if peak == 0 or not bool(peak.isfinite()):
-        return float(peak)
-    return float(peak * torch.linalg.vector_norm(sums / peak))
+    peak = float(sums.abs().amax()) if sums.numel() else 0.0
+    if peak == 0 or not math.isfinite(peak):
+        return peak
+    values = (sums / peak).flatten()
+    return peak * math.sqrt(float(values @ values))
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

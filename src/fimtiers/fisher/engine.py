@@ -85,7 +85,7 @@ class Engine:
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
-        with self.interception.recording(samples):
+        with self.interception.recording(samples, guessing):
             outputs = call(self.model, inputs)
             labels = self.objective.labels(outputs, targets)
             losses, weight = self.objective.losses(outputs, labels)
@@ -159,11 +159,7 @@ class Engine:
         for site in unknown:
             if site.evident:
                 site.layout = Block(0)
-        unknown = [site for site in unknown if not site.evident]
-        tables = [site for site in unknown if site.key[0] == "embedding" and site.shape[0] == 1]
-        if tables:
-            self._reroute(tables)
-        return unknown
+        return [site for site in unknown if not site.evident]
 
     def _reroute(self, sites: Sequence[Site]) -> None:
         """Let operations make tensors of parameters instead, and start again."""

@@ -7,7 +7,7 @@ modules, tied and raw parameters look the same at this level.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tape import FormBuilder, Receiver, Site, Watch
-from fimtiers.fisher.tracked import Tracked, leaves, mapped, selected_sums, value
+from fimtiers.fisher.tracked import NESTED, Tracked, leaves, mapped, selected_sums, value
 
 UNTRACKED = frozenset({
     "detach", "data", "detach_", "shape", "dtype", "device", "size", "dim", "ndim", "numel",
@@ -81,18 +81,20 @@ class Interception(TorchFunctionMode):
         self.key: tuple[str, ...] = ()
         self.active = False
         self.recomputing = False
+        self.guessing = False
 
     def bind(self, sums: Sums) -> None:
         """Let squares go to other sums."""
         self.sums = sums
         self.parameters = {
-            key: replace(tracked, sums=sums.totals[tracked.label])
-            for key, tracked in self.parameters.items()
+            key: Tracked(t.tensor, t.value, t.graph, t.roots, t.label, sums.totals[t.label])
+            for key, t in self.parameters.items()
         }
 
     @contextmanager
-    def recording(self, samples: int) -> Iterator[None]:
+    def recording(self, samples: int, guessing: bool = False) -> Iterator[None]:
         """Record a forward pass, and stay for backward passes that recompute parts of it."""
+        self.guessing = guessing
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
         self.gathers = Gathers()
@@ -184,18 +186,9 @@ class Interception(TorchFunctionMode):
             if result is not NotImplemented:
                 return result
         found: list[Tracked] = []
-
-        def recognised(item: Any) -> Any:
-            """Return the record of a tracked tensor, the value of one left to the fallback."""
-            tracked = self.known.get(id(item))
-            if tracked is None:
-                return item
-            if not self.plan.without_rule.keys().isdisjoint(tracked.roots):
-                return tracked.value
-            found.append(tracked)
-            return tracked
-
-        args, kwargs = mapped(recognised, args), mapped(recognised, kwargs)
+        args = tuple([self._recognised(x, found) for x in args])
+        if kwargs:
+            kwargs = {key: self._recognised(x, found) for key, x in kwargs.items()}
         if not found:
             return func(*args, **kwargs)
         return self._run(name, func, args, kwargs, found)
@@ -209,10 +202,24 @@ class Interception(TorchFunctionMode):
                 return True
         return bool(kwargs) and self._meets_parameter(tuple(kwargs.values()), {})
 
+    def _recognised(self, item: Any, found: list[Tracked]) -> Any:
+        """Return the record of a tracked tensor, the value of one left to the fallback."""
+        tracked = self.known.get(id(item))
+        if tracked is None:
+            if isinstance(item, NESTED):
+                return mapped(lambda x: self._recognised(x, found), item)
+            return item
+        if not self.plan.without_rule.keys().isdisjoint(tracked.roots):
+            return tracked.value
+        found.append(tracked)
+        return tracked
+
     def _run(
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
     ) -> Any:
         self.key = (name, *[tracked.label for tracked in found])
+        if self.guessing and name == "embedding" and _one_row_for_all(args[0], self.samples):
+            self.plan.derive.add(self.key)
         if name in RULES and self.key not in self.plan.derive:
             result = RULES[name](self, func, *args, **kwargs)
             if result is not NotImplemented:
@@ -251,6 +258,11 @@ class Interception(TorchFunctionMode):
             known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
             self.known[id(tensor)] = known
         return result
+
+
+def _one_row_for_all(index: Any, samples: int) -> bool:
+    """Return whether an index has a single row for several samples, as positions often have."""
+    return isinstance(index, Tensor) and index.ndim > 1 and len(index) == 1 < samples
 
 
 def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -> bool:

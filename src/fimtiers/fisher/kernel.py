@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MINIMUM_PRODUCTS = 1 << 20
+MINIMUM_PRODUCTS = 1 << 19
 """Below this many products the compiled code is not worth loading."""
 
 MINIMUM_LENGTH = 16

@@ -57,7 +57,8 @@ class Objective:
 
     def restart(self) -> None:
         """Begin the stream of random labels again."""
-        self.generator = np.random.default_rng(self.seed)
+        if self.kind == "mc":
+            self.generator = np.random.default_rng(self.seed)
 
     def labels(self, outputs: Any, targets: Any) -> Any:
         """Return the labels to take losses at, drawn if the kind asks for it."""

@@ -33,6 +33,10 @@ SUSPECT = RANDOM_OPERATIONS | DROPOUT_OPERATIONS | {"scaled_dot_product_attentio
 """Functions whose arguments `refuse_coupled_call` looks at."""
 
 
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+DROPOUT = nn.modules.dropout._DropoutNd
+
+
 def refuse_coupled_modules(model: nn.Module) -> None:
     """Raise if a module of `model` would couple samples or draw random numbers.
 
@@ -42,19 +46,20 @@ def refuse_coupled_modules(model: nn.Module) -> None:
         Names the module and what to do.
     """
     for name, module in model.named_modules():
-        label = f"{type(module).__name__} {name!r}"
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
-            module.training or module.running_mean is None
-        ):
+        if isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None):
             raise SampleCouplingError(
-                f"{label} normalises by the statistics of the batch, so samples have no gradients "
-                "of their own; use running statistics and call model.eval()"
+                f"{_label(module, name)} normalises by the statistics of the batch, so samples "
+                "have no gradients of their own; use running statistics and call model.eval()"
             )
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0:
+        if isinstance(module, DROPOUT) and module.training and module.p > 0:
             raise SampleCouplingError(
-                f"{label} with p = {module.p} in train mode makes the loss random; "
+                f"{_label(module, name)} with p = {module.p} in train mode makes the loss random; "
                 "call model.eval() or set p to 0"
             )
+
+
+def _label(module: nn.Module, name: str) -> str:
+    return f"{type(module).__name__} {name!r}"
 
 
 def refuse_coupled_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ class Scaler:
         if known is not None:
             return known[1].view(values.shape[1:]), known[2]
         squares, exponent = self.squared(values)
-        return squares.sum(0), exponent
+        return squares.sum(0) if len(squares) > 1 else squares[0], exponent
 
 
 def _identity(values: Tensor) -> tuple[int, ...]:

@@ -198,21 +198,24 @@ def _same_elements(a: Tensor | None, b: Tensor | None) -> bool:
 
 def _uses_of_joint_parameters(sites: Sequence[Site], sums: Sums) -> dict[str, int]:
     """Return the number of uses of each parameter some element of which is used twice."""
-    uses: dict[str, list[Tracked]] = defaultdict(list)
+    uses: dict[str, list[Tensor | None]] = {}
     for site in sites:
         for tracked, _ in site.uses:
             for root in tracked.roots:
-                uses[root].append(tracked)
+                uses.setdefault(root, []).append(tracked.sums)
     return {
-        root: len(tracked)
-        for root, tracked in uses.items()
-        if any(t.sums is None for t in tracked)
-        or (len(tracked) > 1 and _overlap([t.sums for t in tracked if t.sums is not None],
-                                          sums.totals[root]))
-    }  # fmt: skip
+        root: len(views)
+        for root, views in uses.items()
+        if len(views) > 1 or views[0] is None
+        if _overlap(views, sums.totals[root])
+    }
 
 
-def _overlap(views: list[Tensor], whole: Tensor) -> bool:
+def _overlap(parts: Sequence[Tensor | None], whole: Tensor) -> bool:
+    """Return whether parts of a tensor share an element, or one is not a part but made of it."""
+    views = [part for part in parts if part is not None]
+    if len(views) < len(parts):
+        return True
     if any(_same_elements(views[0], view) for view in views[1:]):
         return True
     count = torch.zeros(whole.shape, dtype=torch.int8, device=whole.device)

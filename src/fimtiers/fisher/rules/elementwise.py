@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the usual name
 
 from fimtiers.fisher.forms import Dense
-from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.layout import Block, Layout
 from fimtiers.fisher.rules.protocol import Interceptor, Operation
 from fimtiers.fisher.tape import MixedSamplesError
 from fimtiers.fisher.tracked import Tracked, leaves, mapped, value
@@ -39,6 +39,8 @@ class Unbroadcast:
         sample = layout.axis
         if sample is not None and sample >= missing and self.aligned[sample - missing] != 1:
             raise MixedSamplesError
+        if layout == Block(0) and gradient.shape == (samples, *self.shape):
+            return Dense(gradient)
         axes = _broadcast_axes(self.aligned, gradient.ndim)
         front = layout.front(gradient, sample or 0, samples)
         total = summed(front, axes).reshape(samples, *self.shape)
