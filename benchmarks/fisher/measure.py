@@ -39,6 +39,9 @@ TOLERANCE = 1e-4
 OWN = ("fimtiers", "fimtiers, stacked")
 """Methods of which a further batch is measured: on one network, on several."""
 
+FURTHER = 4
+"""Further batches where a pass takes milliseconds; otherwise one."""
+
 FIELDS = (
     "workload", "title", "target", "method", "status", "error", "missing", "samples", "rounds",
     "ratio", "low", "high", "further", "further_low", "further_high", "memory_mb",
@@ -130,10 +133,10 @@ def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Ro
             spent[method] += seconds * repeats(workload)
             ratios.setdefault(method, []).append(seconds / unit * len(x) / n)
             if method == OWN[len(workload.models) > 1]:
-                more = statistics.median(
-                    cpu_time(lambda: two_batches(workload)) for _ in range(repeats(workload))
-                )
-                further.setdefault(method, []).append((more - seconds) / unit)
+                batches = FURTHER if repeats(workload) > 1 else 1
+                run = batch_runner(workload, 1 + batches)
+                more = statistics.median(cpu_time(run) for _ in range(repeats(workload)))
+                further.setdefault(method, []).append((more - seconds) / batches / unit)
     for method, values in ratios.items():
         median, low, high = statistics.median(values), min(values), max(values)
         rows[method].update(rounds=len(values), ratio=median, low=low, high=high)
@@ -142,18 +145,19 @@ def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Ro
         rows[method].update(further=median, further_low=low, further_high=high)
 
 
-def two_batches(workload: Workload) -> None:
-    """Run `fimtiers` once on two batches; the second costs no set-up."""
-    batch = workload.inputs, workload.targets
+def batch_runner(workload: Workload, number: int) -> Callable[[], Any]:
+    """Return what runs `fimtiers` on several equal batches; all but the first cost no set-up."""
+    batches = [(workload.inputs, workload.targets)] * number
     if len(workload.models) > 1:
-        peers.diagonal_ensemble(workload.models, peers.loss, [batch, batch])
-    else:
-        peers.diagonal(workload.models[0], peers.loss, [batch, batch])
+        return lambda: peers.diagonal_ensemble(workload.models, peers.loss, batches)
+    extract = peers.Extractor(workload.models[0], peers.loss)
+    extract(batches[:1])
+    return lambda: extract(batches)
 
 
 def repeats(workload: Workload) -> int:
     """Return how often to run a method in a round: milliseconds are repeated, seconds are not."""
-    return 5 if workload.few == len(workload.inputs) == 1000 else 1
+    return 15 if workload.few == len(workload.inputs) == 1000 else 1
 
 
 def cpu_time(work: Callable[[], Any]) -> float:

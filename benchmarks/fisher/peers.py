@@ -1,22 +1,22 @@
 """Every way to the diagonal that is compared, each prepared once and then called on batches.
 
 A method maps a model to a function (inputs, targets) → {parameter name: mean of squared
-per-sample gradients}. Preparation (extending a model, attaching hooks) is not timed; for
-`fimtiers` there is none, its calls include all they do. Libraries are imported where they are
-used, so that one which is absent or broken spoils its own row alone.
+per-sample gradients}. Preparation (extending a model, attaching hooks, a call on few samples) is
+not timed, except in the first calls of `fimtiers`. Libraries are imported where they are used, so
+that one which is absent or broken spoils its own row alone.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from benchmarks.fisher.workloads import loss
-from fimtiers.fisher import diagonal, diagonal_ensemble
+from fimtiers.fisher import Diagonal, Extractor, diagonal, diagonal_ensemble
 
-Values = dict[str, Tensor]
+Values = dict[str, Tensor] | Diagonal | Mapping[str, Tensor]
 Extract = Callable[[Tensor, Tensor], Values]
 
 
@@ -29,7 +29,12 @@ def plain(models: Sequence[nn.Module], inputs: Tensor, targets: Tensor) -> None:
 
 
 def fimtiers(model: nn.Module) -> Extract:
-    return lambda x, y: diagonal(model, loss, (x, y)).values
+    extract = Extractor(model, loss)
+    return lambda x, y: extract((x, y))
+
+
+def first_call(model: nn.Module) -> Extract:
+    return lambda x, y: diagonal(model, loss, (x, y))
 
 
 def loop(model: nn.Module) -> Extract:
@@ -182,7 +187,7 @@ def asdl(model: nn.Module) -> Extract:
 def stacked(models: Sequence[nn.Module]) -> Extract:
     def extract(inputs: Tensor, targets: Tensor) -> Values:
         results = diagonal_ensemble(models, loss, (inputs, targets))
-        return _numbered([result.values for result in results])
+        return Numbered(results)
 
     return extract
 
@@ -194,7 +199,7 @@ def each(prepare: Callable[[nn.Module], Extract]) -> Callable[[Sequence[nn.Modul
         extracts = [prepare(model) for model in models]
         if len(extracts) == 1:
             return extracts[0]
-        return lambda x, y: _numbered([extract(x, y) for extract in extracts])
+        return lambda x, y: Numbered([extract(x, y) for extract in extracts])
 
     return prepare_all
 
@@ -208,6 +213,7 @@ sample of a linear layer, so their cost per sample depends on how many there are
 
 METHODS: dict[str, Callable[[Sequence[nn.Module]], Extract]] = {
     "fimtiers": each(fimtiers),
+    "fimtiers, first call": each(first_call),
     "loop": each(loop),
     **{f"vmap, chunks of {chunk}": each(vmap_grad(chunk)) for chunk in CHUNKS},
     "BackPACK": each(backpack),
@@ -216,7 +222,11 @@ METHODS: dict[str, Callable[[Sequence[nn.Module]], Extract]] = {
     "laplace": each(laplace),
     "asdl": each(asdl),
 }
-ENSEMBLE = {"fimtiers, stacked": stacked, "fimtiers": each(fimtiers)}
+ENSEMBLE = {
+    "fimtiers, stacked": stacked,
+    "fimtiers": each(fimtiers),
+    "fimtiers, first call": each(first_call),
+}
 
 
 def methods(models: Sequence[nn.Module]) -> dict[str, Callable[[Sequence[nn.Module]], Extract]]:
@@ -224,5 +234,18 @@ def methods(models: Sequence[nn.Module]) -> dict[str, Callable[[Sequence[nn.Modu
     return METHODS if len(models) == 1 else ENSEMBLE
 
 
-def _numbered(diagonals: Sequence[Values]) -> Values:
-    return {f"{k}.{name}": v for k, values in enumerate(diagonals) for name, v in values.items()}
+class Numbered(Mapping[str, Tensor]):
+    """The tensors of several networks, under names that begin with the network's number."""
+
+    def __init__(self, members: Sequence[Values]) -> None:
+        self.members = members
+
+    def __getitem__(self, name: str) -> Tensor:
+        number, _, own = name.partition(".")
+        return self.members[int(number)][own]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{k}.{name}" for k, values in enumerate(self.members) for name in values)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

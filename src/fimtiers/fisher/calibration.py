@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,9 @@ SAMPLES = 2
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
+
+SAFE_NORMS = 1e-12, 1e12
+"""Norms whose squares neither underflow nor overflow in float32."""
 
 
 @dataclass
@@ -58,8 +60,8 @@ def calibrate(
     objective: Objective,
     names: Sequence[str],
     batch: tuple[Inputs, Any],
+    sums: Sums,
     check: bool,
-    directory: Path | None = None,
 ) -> tuple[Routes, Engine]:
     """Find a route for each parameter that agrees with the loop on a few samples.
 
@@ -69,11 +71,11 @@ def calibrate(
         As of `Engine`.
     batch
         The samples.
+    sums
+        Used as scratch and cleared.
     check
         Whether to compare with the loop. If so, samples are first taken to be where shapes show
         them, which the comparison confirms; if not, labelled passes find them.
-    directory
-        Where scratch files go that do not fit in memory.
 
     Raises
     ------
@@ -83,27 +85,20 @@ def calibrate(
         If a parameter has no route that agrees with the loop.
     """
     routes, guessing = Routes(), check
-    named = dict(model.named_parameters())
-    double = any(named[name].dtype == torch.float64 for name in names)
-    scratch = Sums(
-        {name: named[name].shape for name in names},
-        torch.float64 if double else torch.float32,
-        named[names[0]].device,
-        directory,
-    )
     while True:
-        scratch.clear()
+        sums.clear()
         objective.restart()
-        engine = Engine(model, objective, names, routes.plan, scratch)
+        engine = Engine(model, objective, names, routes.plan, sums)
         try:
             labels, losses, _ = engine.add(batch, guessing)
-            add_without_rules(model, objective, (batch[0], labels), routes, scratch)
+            add_without_rules(model, objective, (batch[0], labels), routes, sums)
         except RoutesChangedError:
             continue
         wrong = _differing(engine, (batch[0], labels), losses) if check else []
         if not wrong:
             if guessing:
                 engine.confirm()
+            sums.clear()
             return routes, engine
         if not guessing:
             _take_next_route(routes, wrong)
@@ -151,12 +146,14 @@ def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> lis
 
 def _norm(sums: Tensor, mask: Tensor | None) -> float:
     """Return the norm of what is not masked; no square of a square underflows."""
-    if mask is not None:
-        sums = sums.masked_fill(mask, 0)
-    peak = float(sums.abs().amax()) if sums.numel() else 0.0
+    values = (sums if mask is None else sums.masked_fill(mask, 0)).flatten()
+    norm = math.sqrt(float(values @ values))
+    if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
+        return norm
+    peak = float(values.abs().amax()) if values.numel() else 0.0
     if peak == 0 or not math.isfinite(peak):
         return peak
-    values = (sums / peak).flatten()
+    values = values / peak
     return peak * math.sqrt(float(values @ values))
 
 

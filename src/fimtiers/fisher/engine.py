@@ -55,8 +55,15 @@ class Engine:
 
     def begin(self, sums: Sums) -> None:
         """Start anew with other sums; what is known of layouts holds on."""
-        self.sums, self.symmetry = sums, SymmetryDetector()
+        self.sums, self.sites, self.symmetry = sums, [], SymmetryDetector()
         self.interception.bind(sums)
+
+    def end(self) -> Sums:
+        """Return the sums and let go of them."""
+        sums = self.sums
+        self.sums, self.sites = Sums({}), []
+        self.interception.bind(self.sums)
+        return sums
 
     def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.

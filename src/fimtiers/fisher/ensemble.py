@@ -80,7 +80,10 @@ def diagonal_ensemble(
     objective = Objective(per_sample_loss, "empirical", unit)
     named = dict(first.named_parameters())
     names = chosen(named, parameters)
-    routes, engine = calibrate(first, objective, names, first_samples(data, SAMPLES), check)
+    scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
+    routes, engine = calibrate(
+        first, objective, names, first_samples(data, SAMPLES), scratch, check
+    )
     if routes.plan.without_rule or not _stackable(engine):
         return [
             diagonal(

@@ -86,19 +86,17 @@ device, check
                 continue  # samples met a parameter in a way that the first ones did not show
 
     def _extract(self, data: Data, directory: Path | None) -> Diagonal:
-        sums, n, operations = None, 0, Operations()
+        begun, n, operations = False, 0, Operations()
         for pair in pairs(data):
-            if sums is None:
-                self._prepare(pair, directory)
-                sums = self._begin(directory)
+            if not begun:
+                self._begin(pair, directory)
+                begun = True
             for batch in split(pair, self._size):
-                labels, losses, weight = self._engine.add(batch)
-                labelled = batch[0], labels
-                add_without_rules(self.model, self.objective, labelled, self._routes, sums)
+                n += self._add(batch)
                 operations.note(self._engine.sites)
-                n += losses.shape[0] * weight
-        if sums is None:
+        if not begun:
             raise ValueError("data holds no batch; expected at least one (inputs, targets) pair")
+        sums = self._engine.end()
         return Diagonal(
             sums.totals,
             n,
@@ -109,29 +107,37 @@ device, check
             self.objective.unit,
         )
 
-    def _prepare(self, batch: tuple[Inputs, Any], directory: Path | None) -> None:
-        """Calibrate on the first samples, unless that was done for the same structure."""
+    def _begin(self, batch: tuple[Inputs, Any], directory: Path | None) -> None:
+        """Let the engine add to new sums; make one first, unless it was for this structure."""
         structure = structure_of(self.model, batch)
-        if structure == self._structure:
-            return
-        self._structure = None
-        names = chosen(dict(self.model.named_parameters()), self.parameters)
-        first = part(batch, 0, SAMPLES)
-        self._routes, self._engine = calibrate(
-            self.model, self.objective, names, first, self.check, directory
+        prepared = structure == self._structure
+        if not prepared:
+            self._names = chosen(dict(self.model.named_parameters()), self.parameters)
+        parameters = dict(self.model.named_parameters())
+        sums = Sums(
+            {name: parameters[name].shape for name in self._names},
+            self.accumulate,
+            parameters[self._names[0]].device if self.device is None else self.device,
+            directory,
         )
-        self._size = self.micro_batch or affordable(self._engine, self.memory)
-        self._structure = structure
-
-    def _begin(self, directory: Path | None) -> Sums:
-        """Return new sums, which the engine adds to from now on."""
-        parameters = dict(zip(self._engine.names, self._engine.parameters, strict=True))
-        device = next(iter(parameters.values())).device if self.device is None else self.device
-        shapes = {name: p.shape for name, p in parameters.items()}
-        sums = Sums(shapes, self.accumulate, device, directory)
+        if not prepared:
+            self._structure = None
+            first = part(batch, 0, SAMPLES)
+            self._routes, self._engine = calibrate(
+                self.model, self.objective, self._names, first, sums, self.check
+            )
+            self._size = self.micro_batch or affordable(self._engine, self.memory)
+            self._structure = structure
         self._engine.begin(sums)
         self.objective.restart()
-        return sums
+
+    def _add(self, batch: tuple[Inputs, Any]) -> int:
+        """Add the samples of a batch by all routes; return how many they count for."""
+        labels, losses, weight = self._engine.add(batch)
+        labelled = batch[0], labels
+        sums = self._engine.sums
+        add_without_rules(self.model, self.objective, labelled, self._routes, sums)
+        return losses.shape[0] * weight
 
 
 def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:

@@ -54,6 +54,7 @@ def add_by_loop(
                 if gradient is not None:
                     squares = Dense(gradient[None]).squares(Scaler())
                     sums.add(name, sums.totals[name], *squares, sign)
+            del gradients, gradient  # lest they exist beside those of the next sample
     return torch.cat(values)
 
 

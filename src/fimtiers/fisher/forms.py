@@ -29,7 +29,7 @@ class Form(Protocol):
         """Return G_n for n = start … stop − 1, shape (stop − start, *tensor)."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Dense:
     """Gradients as they are.
 
@@ -61,7 +61,7 @@ class Dense:
         return self.values[start:stop]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outer:
     """Sums of outer products over tokens, G_n = Σ_t left_nt ⊗ right_nt, one per group.
 

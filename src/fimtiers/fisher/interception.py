@@ -33,6 +33,10 @@ UNTRACKED = frozenset({
 """Attributes and functions whose result carries no gradient to a parameter."""
 
 
+SEQUENCES = (tuple, list)
+"""Arguments that parameters are looked for in."""
+
+
 @dataclass
 class Plan:
     """What calibration learned about a model.
@@ -84,12 +88,13 @@ class Interception(TorchFunctionMode):
         self.guessing = False
 
     def bind(self, sums: Sums) -> None:
-        """Let squares go to other sums."""
+        """Let squares go to other sums, and forget what was recorded."""
         self.sums = sums
         self.parameters = {
-            key: Tracked(t.tensor, t.value, t.graph, t.roots, t.label, sums.totals[t.label])
+            key: Tracked(t.tensor, t.value, t.graph, t.roots, t.label, sums.totals.get(t.label))
             for key, t in self.parameters.items()
         }
+        self.known, self.sites, self.receiver = dict(self.parameters), [], None
 
     @contextmanager
     def recording(self, samples: int, guessing: bool = False) -> Iterator[None]:
@@ -186,7 +191,7 @@ class Interception(TorchFunctionMode):
             if result is not NotImplemented:
                 return result
         found: list[Tracked] = []
-        args = tuple([self._recognised(x, found) for x in args])
+        args = [self._recognised(x, found) for x in args]
         if kwargs:
             kwargs = {key: self._recognised(x, found) for key, x in kwargs.items()}
         if not found:
@@ -195,12 +200,11 @@ class Interception(TorchFunctionMode):
 
     def _meets_parameter(self, args: Any, kwargs: dict[str, Any]) -> bool:
         """Return whether an argument is tracked; called for every operation, so kept short."""
+        known = self.known
         for x in args:
-            if id(x) in self.known:
+            if id(x) in known or (isinstance(x, SEQUENCES) and self._meets_parameter(x, {})):
                 return True
-            if isinstance(x, (tuple, list)) and self._meets_parameter(x, {}):
-                return True
-        return bool(kwargs) and self._meets_parameter(tuple(kwargs.values()), {})
+        return bool(kwargs) and self._meets_parameter(kwargs.values(), {})
 
     def _recognised(self, item: Any, found: list[Tracked]) -> Any:
         """Return the record of a tracked tensor, the value of one left to the fallback."""
@@ -209,7 +213,8 @@ class Interception(TorchFunctionMode):
             if isinstance(item, NESTED):
                 return mapped(lambda x: self._recognised(x, found), item)
             return item
-        if not self.plan.without_rule.keys().isdisjoint(tracked.roots):
+        without_rule = self.plan.without_rule
+        if without_rule and not without_rule.keys().isdisjoint(tracked.roots):
             return tracked.value
         found.append(tracked)
         return tracked
@@ -218,7 +223,7 @@ class Interception(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
     ) -> Any:
         self.key = (name, *[tracked.label for tracked in found])
-        if self.guessing and name == "embedding" and _one_row_for_all(args[0], self.samples):
+        if self.guessing and name == "embedding" and _one_row_for_all(args, self.samples):
             self.plan.derive.add(self.key)
         if name in RULES and self.key not in self.plan.derive:
             result = RULES[name](self, func, *args, **kwargs)
@@ -260,8 +265,9 @@ class Interception(TorchFunctionMode):
         return result
 
 
-def _one_row_for_all(index: Any, samples: int) -> bool:
+def _one_row_for_all(args: Sequence[Any], samples: int) -> bool:
     """Return whether an index has a single row for several samples, as positions often have."""
+    index = args[0] if args else None
     return isinstance(index, Tensor) and index.ndim > 1 and len(index) == 1 < samples
 
 

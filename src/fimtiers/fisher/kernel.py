@@ -46,12 +46,12 @@ FAST = {"reassoc", "contract", "nsz"}
 
 def suits_pairs(left: Tensor, right: Tensor) -> bool:
     """Return whether `pair_squares` applies: shapes (sample, group, L) and (sample, group, R)."""
-    lengths = left.shape[2], right.shape[2]
+    shorter, longer = sorted((left.shape[2], right.shape[2]))
     return (
-        _on_processor(left, right)
-        and min(lengths) >= MINIMUM_LENGTH
-        and max(lengths) <= PAIR_LENGTH
+        shorter >= MINIMUM_LENGTH
+        and longer <= PAIR_LENGTH
         and left.numel() * right.shape[2] >= MINIMUM_PRODUCTS
+        and _on_processor(left, right)
     )
 
 
@@ -128,7 +128,7 @@ def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None
 
 
 def _on_processor(*tensors: Tensor) -> bool:
-    return all(t.is_cpu and t.dtype == torch.float32 for t in tensors)
+    return all(t.dtype == torch.float32 and t.is_cpu for t in tensors)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The result: sums of squared per-sample gradients, their number, and how they were obtained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -46,6 +46,10 @@ class Diagonal:
     def zeros(self) -> dict[str, int]:
         """Number of entries of each tensor that are exactly zero."""
         return {name: int((total == 0).sum()) for name, total in self.sums.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the parameter tensors."""
+        return iter(self.sums)
 
     def __getitem__(self, name: str) -> Tensor:
         """Return F of one parameter tensor."""

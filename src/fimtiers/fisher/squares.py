@@ -215,9 +215,9 @@ def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale:
 def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:
     """Return (l²)ᵀ r² / 4^k per group and k, from shapes (sample, group, L), (sample, group, R)."""
     if kernel.suits_pairs(left, right):
-        squares, left_squares, *exponents = kernel.pair_squares(left, right, PEAK_EXPONENT)
-        scaler.remember_sum(left, left_squares, exponents[0])
-        return squares, sum(exponents)
+        squares, left_squares, exponent, other = kernel.pair_squares(left, right, PEAK_EXPONENT)
+        scaler.remember_sum(left, left_squares, exponent)
+        return squares, exponent + other
     left, left_exponent = scaler.squared(left)
     right, right_exponent = scaler.squared(right)
     if left.shape[1] == 1:

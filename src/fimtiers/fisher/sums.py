@@ -6,6 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+TILE = 1 << 16
+"""Entries added at a time where dtypes differ: torch copies them to the wider one first."""
+
 
 class Sums:
     """Sums over samples of squared gradients, one tensor per parameter.
@@ -74,7 +77,13 @@ class Sums:
             self.exponents[name] = exponent
             self._unset.discard(name)
         factor = sign * 4.0 ** (exponent - self.exponents[name])
-        view.add_(squares.to(view.device, non_blocking=True), alpha=factor)
+        squares = squares.to(view.device, non_blocking=True)
+        if view.numel() <= TILE or squares.dtype == view.dtype:
+            view.add_(squares, alpha=factor)
+            return
+        rows = max(1, TILE * len(view) // view.numel())
+        for start in range(0, len(view), rows):
+            view[start : start + rows].add_(squares[start : start + rows], alpha=factor)
 
 
 def _zeros(

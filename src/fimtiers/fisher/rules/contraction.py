@@ -116,17 +116,19 @@ class LinearWeight:
         return Contraction(tokens + "O", tokens + "I", "OI")(gradient, saved, layout, samples)
 
 
+LINEAR_WEIGHT = LinearWeight()
+
+
 def linear(tape: Interceptor, func: Operation, data: Any, weight: Any, bias: Any = None) -> Any:
     """Run ``x Wᵀ + b``."""
     if isinstance(data, Tracked):
         return NotImplemented
     result = func(data, value(weight), value(bias))
-    uses: list[Any] = []
-    if isinstance(weight, Tracked):
-        uses.append((weight, LinearWeight()))
+    weighted = isinstance(weight, Tracked)
+    uses: list[Any] = [(weight, LINEAR_WEIGHT)] if weighted else []
     if isinstance(bias, Tracked):
         uses.append((bias, unbroadcast(bias.value.shape)))
-    return tape.watch(result, uses, (data,) if isinstance(weight, Tracked) else ())
+    return tape.watch(result, uses, (data,) if weighted else ())
 
 
 def matmul(tape: Interceptor, func: Operation, first: Any, second: Any) -> Any:

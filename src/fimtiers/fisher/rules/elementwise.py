@@ -62,6 +62,7 @@ def summed(values: Tensor, axes: Sequence[int]) -> Tensor:
     return values.sum(axes, keepdim=True, dtype=torch.promote_types(values.dtype, torch.float32))
 
 
+@cache
 def unbroadcast(shape: torch.Size) -> Unbroadcast:
     """Return what sums a gradient to `shape`, aligned at the last axis."""
     return Unbroadcast(shape, tuple(shape))
