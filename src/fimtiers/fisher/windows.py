@@ -1,5 +1,6 @@
 """Geometry of convolutions: which input entries an output position sees."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,20 @@ class Window:
     dilation: tuple[int, ...]
     before: tuple[int, ...]
     after: tuple[int, ...]
+
+    @property
+    def taps(self) -> int:
+        """Number of entries that the window shows at a position."""
+        return math.prod(self.kernel)
+
+    def symmetric(self, source: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Return `source` and the zeros still to be put at both ends of its axes.
+
+        They are put there now if the ends differ or are cut.
+        """
+        if self.before == self.after and min(self.before) >= 0:
+            return source, self.before
+        return self.pad(source), (0,) * len(self.kernel)
 
     def pad(self, source: Tensor) -> Tensor:
         """Return `source` with the zeros at the ends of its last axes."""
