@@ -36,6 +36,19 @@ def test_every_rule_after_the_states_is_in_a_group_of_the_slurm_profile():
     assert set(profile("slurm")["groups"]) == set(rules()) - UNGROUPED
 
 
+def test_every_job_that_builds_a_state_or_takes_a_diagonal_alone_is_cached():
+    text = "".join(path.read_text() for path in RULE_FILES)
+    inherited = re.findall(r"^use rule (\w+) as (\w+) with:", text, re.MULTILINE)
+    alone = {
+        name
+        for name, body in rules().items()
+        if re.search(r"/(build_states|extract_fisher).py", body)
+    }
+    alone |= {name for base, name in inherited if base in alone}
+    (cached,) = (entry["cache"] for key, entry in profile("default").items() if key[0] == "?")
+    assert set(cached) == alone
+
+
 def test_retries_are_set_in_the_slurm_profile_and_in_no_rule():
     assert profile("slurm")["retries"] == 2
     assert [name for name, body in rules().items() if "retries:" in body] == []

@@ -94,13 +94,18 @@ def test_a_default_reruns_the_systems_that_leave_the_setting_out(clone, followin
 def test_a_module_of_trained_networks_reruns_just_these(clone, following):
     add_code(clone, "networks/training.py")
     assert clone.planned() == following(
-        "build_state system=net point=width=4", "build_state system=net point=width=8"
+        "build_swept_state system=net point=width=4", "build_swept_state system=net point=width=8"
     )
 
 
 def test_the_engine_reruns_the_diagonals_that_it_takes_and_no_state(clone, following):
     add_code(clone, "fisher/engine.py")
     assert clone.planned() == following("extract_fisher system=memory")
+
+
+def test_a_system_that_is_measured_in_one_job_reruns_just_that_job(clone, following):
+    add_code(clone, "substrates/cellular_automaton.py")
+    assert clone.planned() == following("measure_initialised system=automaton")
 
 
 def test_the_frame_of_the_jobs_reruns_nothing(clone):
@@ -162,7 +167,8 @@ def test_a_setting_of_the_statistics_reruns_what_reads_it(clone, following):
 def test_memory_time_and_the_order_of_systems_rerun_nothing(clone):
     clone.edit("config/config.yaml", "    split: true\n", "    split: true\n    memory: 900\n")
     automaton = "  automaton:\n    substrate: cellular_automaton\n    group: rest\n"
-    rest = "    seeds: [0, 1]\n    settings: {cells: 8, probes: 4}\n"
+    rest = "    seeds: [0, 1]\n    ratio_rule: smallest_tenth_floor\n    settings: {probes: 4}\n"
+    rest += "    sweep: {cells: [8, 10]}\n"
     clone.edit("config/config.yaml", automaton + rest, "")
     clone.edit("config/config.yaml", "\npanel:\n", f"{automaton}    runtime: 20\n{rest}\npanel:\n")
     assert not clone.planned()
@@ -182,7 +188,7 @@ def test_a_new_system_runs_just_itself_and_the_list_of_systems(clone):
 def test_a_new_width_trains_just_that_width(clone, following):
     clone.edit("config/config.yaml", "{width: [4, 8]}", "{width: [4, 8, 16]}")
     assert clone.planned() == following("gather_states system=net") + Counter(
-        ["build_state system=net point=width=16"]
+        ["build_swept_state system=net point=width=16"]
     )
 
 

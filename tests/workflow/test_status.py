@@ -64,7 +64,7 @@ def test_an_edited_module_is_named_and_what_follows_comes_last(clone):
             "steps: 50",
             "steps: 51",
             "net: steps 50 → 51 at width=8",
-            "build_state system=net point=width=8",
+            "build_swept_state system=net point=width=8",
         ),
         (
             "confidence: 0.95",
