@@ -22,16 +22,20 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the repository, at `root`; Snakemake runs there with `environment` added."""
+    """A copy of the repository, at `root`.
+
+    Snakemake runs there with `environment` added, as the argument of the command `launcher`.
+    """
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    launcher: tuple[str, ...] = ()
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own; its output goes to `terminal`."""
         with self.terminal.open("w") as terminal:
             return subprocess.Popen(
-                [str(SNAKEMAKE), *map(str, arguments)],
+                [*self.launcher, str(SNAKEMAKE), *map(str, arguments)],
                 cwd=self.root,
                 env={**os.environ, **ONE_THREAD, **self.environment},
                 stdout=terminal,

@@ -110,7 +110,9 @@ def _named_if_damaged(path: Path) -> Iterator[None]:
             raise ValueError("it is damaged or incomplete, its checksum does not match")
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        raise OSError(f"cannot read {path}: {error}; delete it and run again") from error
+        whole = isinstance(error, FileNotFoundError | PermissionError)
+        advice = "" if whole else "; delete it and run again"
+        raise OSError(f"cannot read {path}: {error}{advice}") from error
 
 
 def _seal(path: Path, size: int) -> bytes:

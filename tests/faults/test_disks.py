@@ -1,7 +1,9 @@
 """Disks that are full, read-only or not there."""
 
+import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from checkout import TIERS, tmpfs
@@ -9,6 +11,8 @@ from checkout import TIERS, tmpfs
 pytestmark = pytest.mark.slow
 
 LAST_LINES = 15
+ABOVE_PERMISSIONS = "-dac_override,-dac_read_search"
+"""What lets root read and write everything, taken away."""
 
 
 def last_lines(output):
@@ -41,6 +45,41 @@ def test_a_read_only_results_folder_is_named(clone, finished):
     assert "results/tiers" in last_lines(output)
     clone.snakemake("--cores", "2", *TIERS)
     assert clone.results() == finished.results()
+
+
+@pytest.fixture
+def ordinary(clone):
+    """Give a finished study in which permissions count, even for root."""
+    if os.geteuid() == 0:
+        return replace(clone, launcher=("setpriv", f"--bounding-set={ABOVE_PERMISSIONS}"))
+    return clone
+
+
+@pytest.mark.parametrize("folder", ["results", "results/fisher"])
+def test_an_unreadable_results_folder_is_named(ordinary, finished, folder):
+    (ordinary.root / TIERS[0]).unlink()
+    (ordinary.root / folder).chmod(0o000)
+    try:
+        output = ordinary.failing_snakemake("--cores", "2", *TIERS)
+    finally:
+        (ordinary.root / folder).chmod(0o755)
+    assert "Insufficient permissions to access results/" in last_lines(output)
+    assert "Traceback" not in output
+    ordinary.snakemake("--cores", "2", *TIERS)
+    assert ordinary.results() == finished.results()
+
+
+def test_an_unreadable_results_file_is_named(ordinary, finished):
+    path = "results/fisher/chain.nc"
+    (ordinary.root / TIERS[0]).unlink()
+    (ordinary.root / path).chmod(0o000)
+    try:
+        output = ordinary.failing_snakemake("--cores", "2", *TIERS)
+    finally:
+        (ordinary.root / path).chmod(0o644)
+    assert f"OSError: cannot read {path}: [Errno 13] Permission denied" in last_lines(output)
+    ordinary.snakemake("--cores", "2", *TIERS)
+    assert ordinary.results() == finished.results()
 
 
 def test_a_file_in_place_of_the_results_folder_is_named(fresh):
