@@ -13,6 +13,10 @@ DEPTHS = ("depth", "length")
 """Settings that count how many maps are composed."""
 OBSERVED_AS = "observed_as"
 """Among the checks, the entry that names published points and no system."""
+DEPTH_LAW = "depth_law"
+"""The figure that compares laws in the depth."""
+FEWEST_TO_PREDICT = 3
+"""Depths: two fix a line, which predicts the third."""
 WIDTHS = ("width", "gates", "dim")
 """Settings that count the units of one map, the first that a substrate has."""
 
@@ -99,6 +103,12 @@ def read_sweeps(study: Study) -> dict[str, Sweep]:
                     f"mechanism.figures.{figure}: {name!r} is not a sweep; "
                     f"allowed: {', '.join(sweeps)}"
                 )
+            if figure == DEPTH_LAW and _fitted_depths(sweeps[name]) < FEWEST_TO_PREDICT:
+                raise StudyError(
+                    f"mechanism.figures.{figure}: sweep {name!r} has {_fitted_depths(sweeps[name])}"
+                    f" depths to fit; at least {FEWEST_TO_PREDICT} are needed, since the figure "
+                    "predicts the largest from the others"
+                )
     return sweeps
 
 
@@ -133,6 +143,13 @@ def read_figures(study: Study) -> dict[str, dict[str, list[str]]]:
         for figure, panels in figures.items()
     }
     return {figure: panels for figure, panels in kept.items() if panels}
+
+
+def _fitted_depths(sweep: Sweep) -> int:
+    """Count the points that fits of a law in the depth use."""
+    if sweep.axis not in DEPTHS:
+        return 0
+    return sum(point.position >= sweep.fit_from for point in sweep.points)
 
 
 def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:

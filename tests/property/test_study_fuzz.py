@@ -9,8 +9,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fimtiers.study import StudyError, duplicate_keys, read_study
+from fimtiers.study import StudyError, read_study
 from fimtiers.sweeps import read_checks, read_figures, read_sweeps
+from fimtiers.yaml_faults import duplicate_keys
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

@@ -117,6 +117,20 @@ def test_a_figure_of_something_else_than_sweeps_is_refused():
         read_study(config, SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("sweep", "count"),
+    [({"fit_from": 2}, 2), ({"axis": "initialisation", "where": {"depth": 2}}, 0)],
+)
+def test_a_depth_law_needs_three_depths(sweep, count):
+    config = copy.deepcopy(CONFIG)
+    config["mechanism"]["figures"] = {"depth_law": {"both": ["he", "torch"]}}
+    config["mechanism"]["sweeps"]["torch"].update({"fit_from": 1})
+    assert read_sweeps(read_study(config, SCHEMA))
+    config["mechanism"]["sweeps"]["torch"].update(sweep)
+    with pytest.raises(StudyError, match=f"sweep 'torch' has {count} depths to fit; at least 3"):
+        read_sweeps(read_study(config, SCHEMA))
+
+
 def test_a_sweep_set_to_null_is_left_out_and_figures_lose_it():
     config = copy.deepcopy(CONFIG)
     config["mechanism"]["sweeps"]["he"] = None

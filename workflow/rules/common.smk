@@ -23,7 +23,8 @@ if not SOURCE.is_dir():
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
-from fimtiers.study import StudyError, duplicate_keys, read_study, syntax_error
+from fimtiers.study import StudyError, read_study
+from fimtiers.yaml_faults import duplicate_keys, syntax_error
 
 
 class RefusedStudy(WorkflowError):
