@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from fimtiers import torch_generators
+from fimtiers.networks.echo import normal_probes
 from fimtiers.networks.modules import fill, module_state
 from fimtiers.networks.per_sample import fisher_with_gradient_norms, per_probe_gradients
-from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -107,11 +107,7 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over inputs, and take spectra of gradients and Jacobians."""
     dtype = getattr(torch, settings["precision"])
-    drawn = getattr(torch, settings["probe_precision"])
-
-    def draw(stream: Generator, probes: int) -> Tensor:
-        return standard_normal([stream], probes, (settings["dim"],), drawn)[0].to(dtype)
-
+    draw = normal_probes((settings["dim"],), dtype, getattr(torch, settings["probe_precision"]))
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
     result = fisher_with_gradient_norms(
         state, networks, _half_squared_error, draw, settings["probes"]

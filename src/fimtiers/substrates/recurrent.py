@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from fimtiers.networks.echo import first_input_error, normal_probes
 from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -119,18 +119,10 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over sequences."""
     dtype = getattr(torch, settings["precision"])
-    shape = (settings["length"], settings["dim"])
-
-    def draw(stream: Generator, probes: int) -> Tensor:
-        return standard_normal([stream], probes, shape)[0].to(dtype)
-
+    draw = normal_probes((settings["length"], settings["dim"]), dtype)
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
-    return fisher_of_modules(state, networks, _recall_loss, draw, settings["probes"])
+    return fisher_of_modules(state, networks, first_input_error, draw, settings["probes"])
 
 
 def _network(settings: Settings) -> Recurrent:
     return Recurrent(settings["cell"], settings["dim"], settings["width"])
-
-
-def _recall_loss(output: Tensor, x: Tensor) -> Tensor:
-    return (output - x[..., 0, :]).square().mean(-1) / 2

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from fimtiers import torch_generators
 from fimtiers.networks.batch_norm import BatchNorm, calibrate
+from fimtiers.networks.echo import half_squared_error, normal_probes
 from fimtiers.networks.exact_zeros import zero_role
 from fimtiers.networks.modules import fill, module_state
 from fimtiers.networks.per_sample import fisher_with_gradient_norms
-from fimtiers.networks.sampling import standard_normal
 from fimtiers.records import FisherDiagonal, Settings, State
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -186,18 +186,14 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over batches."""
     dtype = getattr(torch, settings["precision"])
-    shape = (settings["batch"], settings["dim"])
-
-    def draw(stream: Generator, probes: int) -> Tensor:
-        return standard_normal([stream], probes, shape)[0].to(dtype)
-
+    draw = normal_probes((settings["batch"], settings["dim"]), dtype)
     running_statistics = state.fixed["running_statistics"][1]
     networks = [
         _filled(settings, theta, running).to(dtype)
         for theta, running in zip(state.theta, running_statistics, strict=True)
     ]
     result = fisher_with_gradient_norms(
-        state, networks, _half_squared_error, draw, settings["probes"]
+        state, networks, half_squared_error, draw, settings["probes"]
     )
     return zero_role(result, "bias_before_norm") if settings["exact_zeros"] else result
 
@@ -222,7 +218,3 @@ def _filled(
 
 def _running_statistics(network: nn.Module) -> NDArray[np.float32]:
     return nn.utils.parameters_to_vector(network.buffers()).numpy()
-
-
-def _half_squared_error(output: Tensor, x: Tensor) -> Tensor:
-    return (output - x).square().mean((-2, -1)) / 2

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from fimtiers.networks import transformer_block
+from fimtiers.networks.echo import half_squared_error, normal_probes
 from fimtiers.networks.exact_zeros import zero_role
 from fimtiers.networks.module_fisher import fisher_of_modules
 from fimtiers.networks.modules import fill, module_state
-from fimtiers.networks.sampling import standard_normal
 from fimtiers.networks.transformer_block import PreNormBlock
 from fimtiers.records import FisherDiagonal, Settings, State
 
@@ -111,19 +111,11 @@ def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
 def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     """Average the squared gradient over sequences."""
     dtype = getattr(torch, settings["precision"])
-    shape = (settings["length"], settings["dim"])
-
-    def draw(stream: Generator, probes: int) -> Tensor:
-        return standard_normal([stream], probes, shape)[0].to(dtype)
-
+    draw = normal_probes((settings["length"], settings["dim"]), dtype)
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
-    result = fisher_of_modules(state, networks, _half_squared_error, draw, settings["probes"])
+    result = fisher_of_modules(state, networks, half_squared_error, draw, settings["probes"])
     return zero_role(result, "key_bias") if settings["exact_zeros"] else result
 
 
 def _network(settings: Settings) -> Transformer:
     return Transformer(settings["dim"], settings["heads"], settings["depth"])
-
-
-def _half_squared_error(output: Tensor, x: Tensor) -> Tensor:
-    return (output - x).square().mean((-2, -1)) / 2
