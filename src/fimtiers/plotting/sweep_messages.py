@@ -1,6 +1,7 @@
 """What each figure of sweeps says, in sentences made from the numbers of the run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,41 @@ UNLEARNED = 0.98
 """A loss above this share of its first value counts as no progress."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a figure of sweeps shows.
+
+    Attributes
+    ----------
+    runs, fits
+        Runs of the shown sweeps, and fits of all.
+    panels
+        Title of each panel to its sweeps.
+    labels
+        What to call each sweep.
+    threshold
+        Tier ratio that is claimed to separate the groups.
+    """
+
+    runs: pd.DataFrame
+    fits: pd.DataFrame
+    panels: Panels
+    labels: Mapping[str, str]
+    threshold: float
+
+    def sweeps(self) -> list[str]:
+        """Names of all shown sweeps, panel by panel."""
+        return [name for shown in self.panels.values() for name in shown]
+
+    def runs_of(self, sweep: str) -> pd.DataFrame:
+        """Return the runs of one sweep."""
+        return self.runs[self.runs["sweep"] == sweep]
+
+    def means(self, sweep: str) -> "pd.Series[float]":
+        """Return the geometric mean over seeds of the tier ratio, by position."""
+        return geometric_means(self.runs_of(sweep))
+
+
 def sweep_message(
     figure: str,
     runs: pd.DataFrame,
@@ -25,7 +61,7 @@ def sweep_message(
     """Return the one message of a figure; the ends of its curves if it has none of its own."""
     shown = [name for names in panels.values() for name in names]
     rows = runs[runs["sweep"].isin(shown)]
-    return MESSAGES.get(figure, _ends)(rows, fits, panels, labels, threshold)
+    return MESSAGES.get(figure, _ends)(Drawn(rows, fits, panels, labels, threshold))
 
 
 def describe_sweep_panels(
@@ -51,30 +87,18 @@ def best_law(fits: pd.DataFrame, sweep: str, response: str = "log_tier_ratio_pub
     return "falls" if best["slope"] < 0 else str(best["law"])
 
 
-def _ends(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
+def _ends(drawn: Drawn) -> str:
     parts = [
-        f"{labels[name]} {span(runs[runs['sweep'] == name])}"
-        for shown in panels.values()
+        f"{drawn.labels[name]} {span(drawn.runs_of(name))}"
+        for shown in drawn.panels.values()
         for name in shown
     ]
     return "Tier ratios: " + "; ".join(parts)
 
 
-def _substrates(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
-    shown = [name for names in panels.values() for name in names]
-    laws = [best_law(fits, name) for name in shown]
+def _substrates(drawn: Drawn) -> str:
+    shown = drawn.sweeps()
+    laws = [best_law(drawn.fits, name) for name in shown]
     counts = {law: laws.count(law) for law in ("sqrt_depth", "depth", "constant", "falls")}
     return (
         f"No law holds for all blocks: of {len(shown)} curves, √L describes "
@@ -83,16 +107,10 @@ def _substrates(
     )
 
 
-def _training(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
+def _training(drawn: Drawn) -> str:
     parts = []
-    for title, shown in panels.items():
-        trained = runs[runs["sweep"] == shown[-1]]
+    for title, shown in drawn.panels.items():
+        trained = drawn.runs_of(shown[-1])
         by_depth = trained["position"]
         factor = np.exp(np.log(trained["untrained_over_trained"]).groupby(by_depth).mean())
         kept = (trained["probe_loss"] / trained["first_training_loss"]).groupby(by_depth).mean()
@@ -116,18 +134,12 @@ def _multiplies(factor: "pd.Series[float]") -> str:
     return f"multiplies it by {format_number(factor.min())} to {format_number(factor.max())}"
 
 
-def _initialisation(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
+def _initialisation(drawn: Drawn) -> str:
     growth = {}
-    for title, shown in panels.items():
-        own = [geometric_means(runs[runs["sweep"] == name]) for name in shown]
+    for title, shown in drawn.panels.items():
+        own = [drawn.means(name) for name in shown]
         growth[title] = [means.iloc[-1] / means.iloc[0] for means in own]
-    depth = runs["position"].max()
+    depth = drawn.runs["position"].max()
     parts = [
         f"{format_number(min(values))} to {format_number(max(values))} with {title}"
         for title, values in growth.items()
@@ -135,67 +147,43 @@ def _initialisation(
     return f"Initialisation sets the growth: up to depth {depth:g} a factor {', '.join(parts)}"
 
 
-def _families(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
-    shown = [name for names in panels.values() for name in names]
-    last = {name: geometric_means(runs[runs["sweep"] == name]).iloc[-1] for name in shown}
+def _families(drawn: Drawn) -> str:
+    shown = drawn.sweeps()
+    last = {name: drawn.means(name).iloc[-1] for name in shown}
     top, bottom = max(shown, key=lambda name: last[name]), min(shown, key=lambda name: last[name])
-    axis = AXIS_NAMES.get(runs["axis"].iloc[0], runs["axis"].iloc[0])
+    axis = AXIS_NAMES.get(drawn.runs["axis"].iloc[0], drawn.runs["axis"].iloc[0])
     return (
-        f"At {axis} = {runs['position'].max():g} the same network has a tier ratio of "
-        f"{format_number(last[top])} ({labels[top]}) or {format_number(last[bottom])} "
-        f"({labels[bottom]})"
+        f"At {axis} = {drawn.runs['position'].max():g} the same network has a tier ratio of "
+        f"{format_number(last[top])} ({drawn.labels[top]}) or {format_number(last[bottom])} "
+        f"({drawn.labels[bottom]})"
     )
 
 
-def _gpt(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
+def _gpt(drawn: Drawn) -> str:
     parts = []
-    for title, shown in panels.items():
-        values = [geometric_means(runs[runs["sweep"] == name]) for name in shown]
+    for title, shown in drawn.panels.items():
+        values = [drawn.means(name) for name in shown]
         low, high = min(v.min() for v in values), max(v.max() for v in values)
         parts.append(f"{format_number(low)} to {format_number(high)} ({title})")
     return "In a GPT the head sets the tier ratio, depth hardly changes it: " + ", ".join(parts)
 
 
-def _resnet(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
-    shown = next(iter(panels.values()))
-    small, large = (geometric_means(runs[runs["sweep"] == name]).iloc[-1] for name in shown[:2])
+def _resnet(drawn: Drawn) -> str:
+    shown = next(iter(drawn.panels.values()))
+    small, large = (drawn.means(name).iloc[-1] for name in shown[:2])
     return (
         f"Batch norm over two inputs makes the ResNet's tier ratio: {format_number(small)} at the "
         f"largest depth, {format_number(large)} with more inputs per batch"
     )
 
 
-def _probes(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
+def _probes(drawn: Drawn) -> str:
     excess, apart = [], []
-    for shown in panels.values():
-        means = [geometric_means(runs[runs["sweep"] == name]) for name in shown]
+    for shown in drawn.panels.values():
+        means = [drawn.means(name) for name in shown]
         excess += [m.iloc[0] / m.iloc[-1] - 1 for m in means]
         apart += [abs(m.iloc[-1] / means[0].iloc[-1] - 1) for m in means[1:]]
-    few, many = runs["position"].min(), runs["position"].max()
+    few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
     return (
         f"Few probes raise the tier ratio: by {100 * min(excess):.0f} % to "
         f"{100 * max(excess):.0f} % at {few:g} instead of {many:g}; the two precisions, "
@@ -203,44 +191,34 @@ def _probes(
     )
 
 
-def _widths(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
-    shown = next(iter(panels.values()))[0]
-    means = geometric_means(runs[runs["sweep"] == shown])
+def _widths(drawn: Drawn) -> str:
+    shown = next(iter(drawn.panels.values()))[0]
+    means = drawn.means(shown)
+    factor = means.iloc[0] / means.iloc[-1]
+    change = f"falls by a factor {format_number(factor)}"
+    if factor < 1:
+        change = f"grows by a factor {format_number(1 / factor)}"
     return (
         f"Width matters: from {means.index[0]:g} to {means.index[-1]:g} units per layer the tier "
-        f"ratio falls by a factor {format_number(means.iloc[0] / means.iloc[-1])}"
+        f"ratio {change}"
     )
 
 
-def _below(
-    runs: pd.DataFrame,
-    fits: pd.DataFrame,
-    panels: Panels,
-    labels: Mapping[str, str],
-    threshold: float,
-) -> str:
-    means = runs.groupby(["sweep", "position"])["tier_ratio_published"].mean()
-    below = means[means < threshold]
+def _below(drawn: Drawn) -> str:
+    means = drawn.runs.groupby(["sweep", "position"])["tier_ratio_published"].mean()
+    below = means[means < drawn.threshold]
     parts = []
-    for title, shown in panels.items():
+    for title, shown in drawn.panels.items():
         own = below[below.index.get_level_values("sweep").isin(shown)]
-        names = dict.fromkeys(labels[name] for name in own.index.get_level_values("sweep"))
+        names = dict.fromkeys(drawn.labels[name] for name in own.index.get_level_values("sweep"))
         parts += [f"{len(own)} {title} ({', '.join(names)})"] if len(own) else []
     return (
         f"{len(below)} of {len(means)} deep networks have a mean tier ratio below "
-        f"{threshold:g}" + (f": {', '.join(parts)}" if len(below) else "")
+        f"{drawn.threshold:g}" + (f": {', '.join(parts)}" if len(below) else "")
     )
 
 
-MESSAGES: dict[
-    str, Callable[[pd.DataFrame, pd.DataFrame, Panels, Mapping[str, str], float], str]
-] = {
+MESSAGES: dict[str, Callable[[Drawn], str]] = {
     "substrates": _substrates,
     "training": _training,
     "activations": _initialisation,
