@@ -17,6 +17,8 @@ MINI_STUDY = Path(__file__).with_name("mini_study.yaml")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 TIERS = [f"results/tiers/{system}.nc" for system in ("chain", "matrix", "circuit", "net")]
 """What the first half of the mini study makes, from states to tiers."""
+PATIENCE = 1800.0
+"""Seconds after which a Snakemake is taken to hang, on a machine however busy."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
@@ -44,18 +46,18 @@ class Checkout:
                 start_new_session=True,
             )
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 300) -> tuple[int, str]:
+    def finish(self, process: subprocess.Popen[str], timeout: float = PATIENCE) -> tuple[int, str]:
         """Wait for a started Snakemake; return its exit status and all that it printed."""
         status = process.wait(timeout)
         return status, self.terminal.read_text()
 
-    def snakemake(self, *arguments: str | Path, timeout: float = 300) -> str:
+    def snakemake(self, *arguments: str | Path, timeout: float = PATIENCE) -> str:
         """Run Snakemake, which must succeed; return all that it printed."""
         status, output = self.finish(self.start(*arguments), timeout)
         assert status == 0, output
         return output
 
-    def failing_snakemake(self, *arguments: str | Path, timeout: float = 300) -> str:
+    def failing_snakemake(self, *arguments: str | Path, timeout: float = PATIENCE) -> str:
         """Run Snakemake, which must fail; return all that it printed."""
         status, output = self.finish(self.start(*arguments), timeout)
         assert status != 0, output
@@ -71,8 +73,11 @@ class Checkout:
 
     @property
     def terminal(self) -> Path:
-        """Where the output of the last Snakemake is: beside the checkout, not in it."""
-        return self.root.with_name(f"{self.root.name}_terminal.txt")
+        """Where the output of the last Snakemake is: beside the checkout, not in it.
+
+        Processes that share the tests among them may start Snakemake in the same checkout.
+        """
+        return self.root.with_name(f"{self.root.name}_{os.getpid()}.terminal")
 
     def results(self) -> dict[str, bytes]:
         """Bytes of every results file, hidden ones too, by its path."""

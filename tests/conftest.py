@@ -1,5 +1,9 @@
 """Settings of the whole test run, and checkouts in which a study of seconds can be disturbed."""
 
+import fcntl
+import os
+from pathlib import Path
+
 import pytest
 from checkout import Checkout, check_out
 
@@ -16,17 +20,33 @@ def _one_torch_thread():
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory) -> Checkout:
-    """Give a checkout in which nothing has run; treat it as read-only."""
-    return check_out(tmp_path_factory.mktemp("untouched") / "repository")
+def shared(tmp_path_factory) -> Path:
+    """Give a folder that all processes share which this test run is divided among."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def finished(untouched, tmp_path_factory) -> Checkout:
+def untouched(shared) -> Checkout:
+    """Give a checkout in which nothing has run; treat it as read-only."""
+    return _made_once(shared / "untouched", check_out)
+
+
+@pytest.fixture(scope="session")
+def finished(shared, untouched) -> Checkout:
     """Give a checkout in which the study has run; treat it as read-only."""
-    checkout = untouched.copy(tmp_path_factory.mktemp("finished") / "repository")
-    checkout.run()
-    return checkout
+    return _made_once(shared / "finished", lambda root: untouched.copy(root).run())
+
+
+def _made_once(root: Path, make) -> Checkout:
+    """Give the checkout at `root`; the first process that asks for it makes it, the others wait."""
+    with root.with_name(f"{root.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            incomplete = root.with_name(f"{root.name}.incomplete")
+            make(incomplete)
+            incomplete.rename(root)
+    return Checkout(root)
 
 
 @pytest.fixture

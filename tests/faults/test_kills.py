@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from checkout import TIERS
+from checkout import PATIENCE, TIERS
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,6 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_not_disturb
     refusal = fresh.failing_snakemake("--cores", "1", *TIERS)
     assert "cannot be locked" in refusal
     assert "no other Snakemake process" in refusal
-    assert first.wait(timeout=300) == 0
+    assert first.wait(PATIENCE) == 0
     same_as_finished(fresh.results())
     assert all((fresh.root / path).exists() for path in TIERS)

@@ -20,7 +20,7 @@ SECONDS_TO_START = 60
 def on_slurm(cluster, untouched, tmp_path_factory):
     """Run the study with the shipped profile and nothing else; give the checkout and its jobs."""
     checkout = untouched.copy(tmp_path_factory.mktemp("slurm_run") / "repository")
-    output = checkout.snakemake("--profile", "slurm", timeout=600)
+    output = checkout.snakemake("--profile", "slurm")
     jobs = {int(job) for job in SUBMITTED.findall(output)}
     return checkout, {job: cluster.history()[job] for job in jobs}
 

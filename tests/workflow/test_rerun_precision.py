@@ -6,19 +6,11 @@ import subprocess
 from collections import Counter
 
 import pytest
-from announced_jobs import with_followers
 from checkout import Checkout
 
 CHAIN = ["build_states system=chain", "extract_fisher system=chain"]
 CHAIN_MEASURED = ["extract_fisher system=chain", "measure_convergence system=chain"]
 PANELS = ("published", "corrected")
-
-
-@pytest.fixture(scope="session")
-def following(untouched):
-    """Name the jobs that follow from some jobs of the mini study, these included."""
-    announced = untouched.snakemake("--dry-run")
-    return lambda *roots: with_followers(announced, *roots)
 
 
 def of_panels(rule):
@@ -104,7 +96,11 @@ def test_the_engine_reruns_the_diagonals_that_it_takes_and_no_state(clone, follo
 
 
 def test_a_system_that_is_measured_in_one_job_reruns_just_that_job(clone, following):
-    add_code(clone, "substrates/cellular_automaton.py")
+    clone.edit(
+        "src/fimtiers/substrates/cellular_automaton.py",
+        "stream.random(cells) < 0.5",
+        "stream.random(cells) <= 0.5",
+    )
     assert clone.planned() == following("measure_initialised system=automaton")
 
 
