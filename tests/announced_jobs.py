@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+from fimtiers.status import TARGETS
+
 JOB = re.compile(
     r"^(?:local)?rule (?P<rule>\w+):$"
     r"|^    (?P<field>input|output|wildcards): (?P<value>.+)$",
@@ -13,7 +15,7 @@ JOB = re.compile(
 def jobs_of(output: str) -> Counter[str]:
     """Count the announced jobs, as ``rule`` or ``rule wildcard=value ...``.
 
-    Only the rules that make something count, so `all` is left out.
+    Only the rules that make something count, so `all` and the like are left out.
     """
     return Counter(_name(job) for job in _described_jobs(output))
 
@@ -42,7 +44,7 @@ def _described_jobs(output: str) -> list[dict[str, str]]:
             jobs.append({"rule": rule, "input": "", "output": "", "wildcards": ""})
         else:
             jobs[-1][field] = value
-    return [job for job in jobs if job["rule"] != "all"]
+    return [job for job in jobs if job["rule"] not in TARGETS]
 
 
 def _name(job: dict[str, str]) -> str:
