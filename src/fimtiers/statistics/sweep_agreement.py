@@ -180,7 +180,8 @@ def _compare_fit(
     runs: pd.DataFrame, published_runs: pd.DataFrame, fit: Mapping[str, str]
 ) -> dict[str, object]:
     line = _fit(runs, fit)
-    again = _fit(_as_published(runs, published_runs, fit["response"]), fit)
+    printed_runs = _as_published(runs, published_runs, fit["response"])
+    again = _fit(printed_runs, fit)
     row: dict[str, object] = {
         name: fit[name] for name in ("experiment", "subset", "response", "predictor")
     }
@@ -195,6 +196,9 @@ def _compare_fit(
         known = np.isfinite(getattr(again, name))
         agrees = agrees_as_printed(getattr(again, name), printed)
         row[f"{name}_of_published_runs_agrees"] = agrees or not known
+    pairs = zip(printed_runs["measured"], printed_runs["value"], strict=True)
+    agreeing = [agrees_as_printed(measured, printed) for measured, printed in pairs]
+    row["runs_agree_as_printed"] = bool(agreeing) and all(agreeing)
     row["passed_as_published"] = fit["passed"]
     return row
 
@@ -219,6 +223,8 @@ def _cause(row: Mapping[str, Any], differs: object) -> str:
         return differs
     if all(abs(row[f"{name}_relative_difference"]) < SINGLE_PRECISION for name in names):
         return "rounding of single precision in the last digit compared"
+    if row["runs_agree_as_printed"]:
+        return "rounding of the printed runs, all of which agree"
     return "unknown"
 
 
@@ -228,13 +234,17 @@ def _fit(runs: pd.DataFrame, fit: Mapping[str, str]) -> Line:
 
 
 def _as_published(runs: pd.DataFrame, published: pd.DataFrame, response: str) -> pd.DataFrame:
-    """Return runs with the published values of a response, no rows if one is not printed."""
+    """Return runs with the published values of a response, no rows if one is not printed.
+
+    ``value`` is the number as text, ``measured`` the measured one.
+    """
     quantity = _quantity(response)
     values = published[published["quantity"] == quantity].rename(
         columns={"point": "published_point"}
     )
     keys = ["experiment", "published_point", "seed"]
-    joined = runs[[*keys, "position"]].merge(values[[*keys, "value"]], on=keys)
+    joined = runs[[*keys, "position", quantity]].merge(values[[*keys, "value"]], on=keys)
+    joined = joined.rename(columns={quantity: "measured"})
     joined[quantity] = joined["value"].astype(float)
     return joined if len(joined) == len(runs) else joined.iloc[:0]
 
