@@ -40,7 +40,7 @@ LEFT, BELOW, ABOVE = 0.62, 0.55, 0.34
 BETWEEN, BETWEEN_SCALES = 0.12, 0.42
 """Between panels that share their scale, and between those that do not."""
 LABEL_GAP = 0.1
-LEADER, LABEL = 0.5, 0.7
+LEADER, LABEL = 0.5, 0.85
 """Where the line to a label ends and the label begins, in units of that gap."""
 AXIS_NAMES = {
     "depth": "depth L",

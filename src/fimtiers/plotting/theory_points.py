@@ -133,5 +133,5 @@ def _draw_predictions(axes: Axes, used: pd.DataFrame) -> None:
     axes.set_xlabel("measured ln T1/T3")
     axes.set_ylabel("predicted ln T1/T3")
     axes.set_title("three predictions from the same diagonal", loc="left", color=SOFT)
-    axes.legend(frameon=False, fontsize="small", loc="upper left", handletextpad=0.2)
+    axes.legend(frameon=False, fontsize="small", loc="lower right", handletextpad=0.2)
     bare(axes, "left", "bottom")
