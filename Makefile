@@ -9,7 +9,7 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
-.PHONY: study smoke smoke-mechanism test benchmark check format docs clean status unlock
+.PHONY: study smoke smoke-mechanism test benchmark quotations check format docs clean status unlock
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -43,6 +43,11 @@ benchmark: export PYTHONPATH := src:.
 benchmark: .venv-benchmark/installed
 	@.venv-benchmark/bin/python -m benchmarks.fisher.measure
 	@.venv-benchmark/bin/python -m benchmarks.fisher.report
+
+# After a default study: fill in anew what the pages quote from results/, and say what changed.
+quotations: export PYTHONPATH := src
+quotations: .venv/installed
+	@$(BIN)/python -m fimtiers.quotations docs/explanation/mechanism.md results
 
 # The documentation, into site/. A warning, such as of a broken link, is an error; --quiet would hide
 # warnings from --strict.
