@@ -254,3 +254,16 @@ def test_inputs_may_be_tuples_or_dictionaries():
 
 def test_a_batch_of_one_sample_works():
     assert_agrees(mlp(5, 6, 2), X[:1].float())
+
+
+def test_samples_that_mix_are_noticed_even_where_labels_are_smallest():
+    from fimtiers.fisher.layout import Block, Ragged, find_layout, label_weights
+
+    plain = torch.randn(16, 3, generator=torch.Generator().manual_seed(1))
+    weights = label_weights(16, plain)
+    labelled = weights[0].unsqueeze(1) * plain
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(2))
+    assert find_layout(plain, [labelled], weights, 16) == Block(0)
+    assert isinstance(find_layout(plain[order], [labelled[order]], weights, 16), Ragged)
+    labelled[0] = 1.5 * plain[0]  # half of it belongs to the second sample
+    assert find_layout(plain, [labelled], weights, 16) is None
