@@ -14,7 +14,8 @@ from benchmarks.fisher.workloads import WORKLOADS
 from fimtiers.plotting.style import COLOURS, FAINT, SMALL, SOFT, bare, decades, figure_style
 
 NAMES = {
-    "fimtiers": "fimtiers, one call",
+    "fimtiers": "fimtiers, prepared",
+    "fimtiers, first call": "fimtiers, first call",
     "fimtiers, further batch": "fimtiers, further batch",
     "fimtiers, stacked": "fimtiers, stacked",
     "nngeometry": "nngeometry",
@@ -37,9 +38,11 @@ INTRODUCTION = f"""# Benchmark of the Fisher engine
 Cost is CPU time divided by that of one plain batched forward and backward pass of the same
 samples in the same round, on one thread: the median over interleaved rounds, and in brackets the
 range. There are {ROUNDS} rounds; a peer that has used {BUDGET:.0f} s takes part in no further one.
-A call of `fimtiers` includes its set-up and its check against a single-sample loop; a further batch
-is what a call on two batches costs beyond a call on one. The set-up of a peer is not counted. Of
-several networks, `fimtiers` takes one after the other. Where the table gives a peer fewer samples
+The set-up of a method is not counted: for `fimtiers` that of an `Extractor`, a call on few samples
+that finds routes and checks them against a single-sample loop. *First call* counts all of it: it is
+`diagonal` as called once. A further batch is what each batch of a call costs beyond the first. Of
+several networks, `fimtiers` and its first call take one after the other.
+Where the table gives a peer fewer samples
 than the plain pass, its cost is scaled to all. vmap runs in chunks of 8, 32 and 128 samples, or all
 if there are fewer, and the fastest is shown.
 
