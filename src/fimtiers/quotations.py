@@ -3,13 +3,14 @@
 Beside a page lies a table with the same name, ``.csv``, one row for each quotation:
 
 ``table``
-    A CSV file in the results; the text of a figure, ``.rst``, which an expression knows as
+    A CSV or JSON file in the results; the text of a figure, ``.rst``, which an expression knows as
     ``text``; or ``config`` for the configuration of the study. Empty for what is no result.
 ``rows``
     Which of its rows, as a pandas query; empty for all. For what is no result, what it is.
 ``says``
     A piece of the page with expressions in braces in place of its numbers, ``{one(slope):.3f}``.
-    An expression knows the columns of those rows, and the functions in `FUNCTIONS`.
+    An expression knows the columns of those rows, or the entries of the JSON object, and the
+    functions in `FUNCTIONS`.
 ``said``
     That piece as the last full run filled it in. It has to occur in the page.
 
@@ -30,7 +31,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fimtiers.tables import read_table, write_table
+from fimtiers.tables import read_json, read_table, write_table
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
 COLUMNS = ["table", "rows", "says", "said"]
@@ -66,6 +67,8 @@ def quote(quotation: Mapping[str, str], results: Path) -> str:
         names["config"] = yaml.safe_load(CONFIG.read_text())
     elif quotation["table"].endswith(".rst"):
         names["text"] = (results / quotation["table"]).read_text()
+    elif quotation["table"].endswith(".json"):
+        names |= read_json(results / quotation["table"])
     else:
         rows = read_table(results / quotation["table"])
         rows = rows.query(quotation["rows"]) if quotation["rows"] else rows
