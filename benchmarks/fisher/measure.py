@@ -39,8 +39,8 @@ TOLERANCE = 1e-4
 OWN = ("fimtiers", "fimtiers, stacked")
 """Methods of which a further batch is measured: on one network, on several."""
 
-FURTHER = 4
-"""Further batches where a pass takes milliseconds; otherwise one."""
+REPEATS, ENOUGH = 15, 0.1
+"""In a round a method runs so often, or until it has used so many CPU seconds; the median counts."""
 
 FIELDS = (
     "workload", "title", "target", "method", "status", "error", "missing", "samples", "rounds",
@@ -119,24 +119,18 @@ def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Ro
     for extract, samples in extracts.values():
         extract(x[: min(samples, CHECKED)].clone(), y[: min(samples, CHECKED)])
     for number in range(ROUNDS):
-        unit = statistics.median(
-            cpu_time(lambda: peers.plain(workload.models, x, y)) for _ in range(repeats(workload))
-        )
+        unit = cpu_time(lambda: peers.plain(workload.models, x, y))
         ratios["plain pass"].append(1.0)
         for method, (extract, n) in extracts.items():
             if spent[method] > BUDGET and not (method.startswith("fimtiers") or number < 1):
                 continue
             part = x[:n].clone(), y[:n]
-            seconds = statistics.median(
-                cpu_time(lambda e=extract, p=part: e(*p)) for _ in range(repeats(workload))
-            )
-            spent[method] += seconds * repeats(workload)
+            seconds = cpu_time(lambda e=extract, p=part: e(*p))
+            spent[method] += max(seconds, ENOUGH)
             ratios.setdefault(method, []).append(seconds / unit * len(x) / n)
             if method == OWN[len(workload.models) > 1]:
-                batches = FURTHER if repeats(workload) > 1 else 1
-                run = batch_runner(workload, 1 + batches)
-                more = statistics.median(cpu_time(run) for _ in range(repeats(workload)))
-                further.setdefault(method, []).append((more - seconds) / batches / unit)
+                more = cpu_time(batch_runner(workload, 2))
+                further.setdefault(method, []).append((more - seconds) / unit)
     for method, values in ratios.items():
         median, low, high = statistics.median(values), min(values), max(values)
         rows[method].update(rounds=len(values), ratio=median, low=low, high=high)
@@ -155,15 +149,14 @@ def batch_runner(workload: Workload, number: int) -> Callable[[], Any]:
     return lambda: extract(batches)
 
 
-def repeats(workload: Workload) -> int:
-    """Return how often to run a method in a round: milliseconds are repeated, seconds are not."""
-    return 15 if workload.few == len(workload.inputs) == 1000 else 1
-
-
 def cpu_time(work: Callable[[], Any]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+    """Return the median CPU time of a few runs."""
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
 
 
 def keep_fastest_chunk(rows: dict[str, Row]) -> None:

@@ -79,11 +79,12 @@ device, check
             As `fimtiers.fisher.diagonal`.
         """
         refuse_coupled_modules(self.model)
-        while True:
-            try:
-                return self._extract(data, None if directory is None else Path(directory))
-            except RoutesChangedError:
-                continue  # samples met a parameter in a way that the first ones did not show
+        with torch.inference_mode(False), torch.enable_grad():
+            while True:
+                try:
+                    return self._extract(data, None if directory is None else Path(directory))
+                except RoutesChangedError:
+                    continue  # samples met a parameter in a way that the first ones did not show
 
     def _extract(self, data: Data, directory: Path | None) -> Diagonal:
         begun, n, operations = False, 0, Operations()

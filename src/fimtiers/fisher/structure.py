@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs
@@ -17,9 +18,11 @@ def structure_of(model: nn.Module, batch: tuple[Inputs, Any]) -> tuple[Any, ...]
         Its modules with their modes, and where its parameters lie: values may change in place.
     batch
         Inputs and targets: how they nest, and of each tensor the shape of one sample, the dtype
-        and the device.
+        and the device. Whether autocast is on belongs to it.
     """
     return (
+        torch.is_autocast_enabled("cpu"),
+        torch.is_autocast_enabled("cuda"),
         tuple((module, module.training) for module in model.modules()),
         tuple(
             (id(p), p.data_ptr(), p.shape, p.stride(), p.dtype, p.requires_grad)

@@ -237,3 +237,14 @@ def test_sums_can_be_put_in_files_call_by_call(tmp_path):
     in_files = extract((VECTORS, None), directory=tmp_path)
     assert torch.equal(in_memory.flat(), in_files.flat())
     assert (tmp_path / "0.weight.bin").stat().st_size == 8 * 48
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_taken_even_where_they_are_switched_off(context):
+    model = mlp(6, 8, 3)
+    extract = Extractor(model, wavy)
+    expected = extract((VECTORS, None))
+    with context():
+        prepared, once = extract((VECTORS, None)), diagonal(model, wavy, (VECTORS, None))
+    assert torch.equal(prepared.flat(), expected.flat())
+    assert torch.equal(once.flat(), expected.flat())
