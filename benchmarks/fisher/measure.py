@@ -40,7 +40,7 @@ OWN = ("fimtiers", "fimtiers, stacked")
 """Methods of which a further batch is measured: on one network, on several."""
 
 REPEATS, ENOUGH = 15, 0.1
-"""In a round a method runs so often, or until it has used so many CPU seconds; the median counts."""
+"""Most runs of a method in a round, and CPU seconds after which there are no more."""
 
 FIELDS = (
     "workload", "title", "target", "method", "status", "error", "missing", "samples", "rounds",
