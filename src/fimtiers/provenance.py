@@ -150,8 +150,22 @@ def _defined_names(statement: ast.stmt) -> set[str]:
             return {alias.asname or alias.name.split(".")[0] for alias in statement.names} - {"*"}
         case ast.Assign() | ast.AnnAssign():
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            return {target.id for target in targets if isinstance(target, ast.Name)}
+            parts = [part for target in targets for part in _unpacked(target)]
+            if all(isinstance(part, ast.Name) for part in parts):
+                return {part.id for part in parts if isinstance(part, ast.Name)}
     return set()
+
+
+def _unpacked(target: ast.expr) -> Iterator[ast.expr]:
+    """Parts of the left side of an assignment: names, or attributes and items of something."""
+    match target:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _unpacked(part)
+        case ast.Starred(value=part):
+            yield from _unpacked(part)
+        case _:
+            yield target
 
 
 def _without_documentation(tree: ast.Module) -> ast.Module:

@@ -85,6 +85,8 @@ import fimtiers.c
 from fimtiers.parts import b
 
 SCALE = 2
+LOW, (HIGH, *REST) = 0, (1, 2)
+USED, b.table = 3, 4
 register()
 
 
@@ -97,7 +99,7 @@ def scaled(x):
 
 
 def measure():
-    return fimtiers.c.X
+    return fimtiers.c.X + HIGH
 """
 
 
@@ -108,6 +110,8 @@ def measure():
         ("SCALE * x", "SCALE + x", True),
         ("SCALE = 2", "SCALE = 3", True),
         ("register()", "register(1)", True),
+        ("USED, b.table = 3, 4", "USED, b.table = 3, 5", True),
+        ("LOW, (HIGH, *REST) = 0", "LOW, (HIGH, *REST) = 5", False),
         ("return fimtiers.c.X", "return 2 * fimtiers.c.X", False),
         ("import fimtiers.c", "import fimtiers.c, numpy", False),
     ],
