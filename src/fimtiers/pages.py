@@ -2,6 +2,7 @@
 
 import html
 import math
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,8 @@ from fimtiers.io import atomic
 from fimtiers.tables import write_table
 
 DIGITS = 4
+LARGEST = 3 << 19
+"""Bytes. In a report a page is an address, a third longer, and Chromium opens none over 2 MiB."""
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -20,20 +23,22 @@ body {{ font: 14px sans-serif; margin: 1em; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: 0.2em 0.6em; border-bottom: 1px solid #ccc; text-align: right; }}
 th {{ cursor: pointer; position: sticky; top: 0; background: #fff; }}
-.text {{ text-align: left; }}
+{text} {{ text-align: left; }}
 </style>
 <table>
-<caption>{title}; click on a heading to sort</caption>
+<caption>{title}; click on a heading to sort{left_out}</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
-{body}
-</tbody>
+{body}</tbody>
 </table>
 <script>
 for (const heading of document.querySelectorAll("th")) {{
   let ascending = true;
   heading.onclick = () => {{
-    const key = (row) => row.cells[heading.cellIndex].dataset.value;
+    const key = (row) => {{
+      const cell = row.cells[heading.cellIndex];
+      return cell.dataset.value ?? cell.textContent;
+    }};
     const number = (text) => text === "inf" ? Infinity : Number(text);
     const empty = (text) => text === "" || text === "nan";
     const compare = (a, b) => {{
@@ -65,26 +70,44 @@ def write_page(path: Path, table: pd.DataFrame, title: str) -> None:
     path
         File to write.
     table
-        Columns of text or numbers. What is missing is shown empty and sorted last.
+        Columns of text or numbers. What is missing is shown empty and sorted last. Rows beyond
+        `LARGEST` are left out, and the page says so.
     title
         Shown above the table.
     """
-    head = "".join(
-        f"<th{_kind(table[name])}>{html.escape(name.replace('_', ' '))}</th>" for name in table
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in table)
+    rows = [_row(values) for values in table.itertuples(index=False, name=None)]
+    ends = accumulate(len(row.encode()) for row in rows)
+    kept = sum(end < LARGEST - len(PAGE) - len(head) for end in ends)
+    page = PAGE.format(
+        title=html.escape(title),
+        text=_text_columns(table),
+        left_out="" if kept == len(rows) else f"; the first {kept} of {len(rows)} rows",
+        head=head,
+        body="".join(rows[:kept]),
     )
-    kinds = [_kind(table[name]) for name in table]
-    rows = ["".join(map(_cell, row, kinds)) for row in table.itertuples(index=False, name=None)]
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     with atomic(path) as temporary:
-        temporary.write_text(PAGE.format(title=html.escape(title), head=head, body=body))
+        temporary.write_text(page)
 
 
-def _kind(column: pd.Series) -> str:
-    return "" if pd.api.types.is_numeric_dtype(column) else ' class="text"'
+def _text_columns(table: pd.DataFrame) -> str:
+    """Return the CSS selector of the columns that are not numbers."""
+    columns = [
+        position + 1
+        for position, name in enumerate(table)
+        if not pd.api.types.is_numeric_dtype(table[name])
+    ]
+    return ", ".join(f":is(th, td):nth-child({column})" for column in columns) or "none"
 
 
-def _cell(value: object, kind: str) -> str:
+def _row(values: tuple[object, ...]) -> str:
+    return f"<tr>{''.join(map(_cell, values))}</tr>\n"
+
+
+def _cell(value: object) -> str:
+    """Return a cell; with all its digits in an attribute, if these are more than are shown."""
     missing = value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
     text = "" if missing else str(value)
     shown = f"{value:.{DIGITS}g}" if isinstance(value, float) and not missing else text
-    return f'<td{kind} data-value="{html.escape(text)}">{html.escape(shown)}</td>'
+    exact = f' data-value="{html.escape(text)}"' if text != shown else ""
+    return f"<td{exact}>{html.escape(shown)}</td>"

@@ -26,7 +26,8 @@ DRAWN = """[...document.querySelectorAll("canvas")].filter((canvas) =>
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v)
 ).length >= arguments[0]"""
 """Whether so many canvases are there and none of them is empty."""
-COLUMN = "return [...document.querySelectorAll('tbody tr')].map((r) => r.cells[{}].dataset.value)"
+COLUMN = """return [...document.querySelectorAll("tbody tr")].map((row) => row.cells[{}]).map(
+    (cell) => cell.dataset.value ?? cell.textContent)"""
 BACK = "//nav//a[normalize-space(.)='Results']"
 NUMBERED = re.compile(r"\d")
 
