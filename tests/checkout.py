@@ -15,7 +15,8 @@ from announced_jobs import jobs_of
 ROOT = Path(__file__).parents[1]
 MINI_STUDY = Path(__file__).with_name("mini_study.yaml")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
-TIERS = [f"results/tiers/{system}.nc" for system in ("chain", "matrix", "circuit", "net")]
+SYSTEMS = ("chain", "automaton", "matrix", "circuit", "net", "memory")
+TIERS = [f"results/tiers/{system}.nc" for system in SYSTEMS]
 """What the first half of the mini study makes, from states to tiers."""
 PATIENCE = 1800.0
 """Seconds after which a Snakemake is taken to hang, on a machine however busy."""
