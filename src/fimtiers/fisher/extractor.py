@@ -111,21 +111,18 @@ device, check
     def _begin(self, batch: tuple[Inputs, Any], directory: Path | None) -> None:
         """Let the engine add to new sums; make one first, unless it was for this structure."""
         structure = structure_of(self.model, batch)
-        prepared = structure == self._structure
-        if not prepared:
-            self._names = chosen(dict(self.model.named_parameters()), self.parameters)
-        parameters = dict(self.model.named_parameters())
-        sums = Sums(
-            {name: parameters[name].shape for name in self._names},
-            self.accumulate,
-            parameters[self._names[0]].device if self.device is None else self.device,
-            directory,
-        )
-        if not prepared:
+        known = structure == self._structure
+        if not known:
             self._structure = None
+            named = dict(self.model.named_parameters())
+            names = chosen(named, self.parameters)
+            self._shapes = {name: named[name].shape for name in names}
+            self._home = named[names[0]].device if self.device is None else self.device
+        sums = Sums(self._shapes, self.accumulate, self._home, directory)
+        if not known:
             first = part(batch, 0, SAMPLES)
             self._routes, self._engine = calibrate(
-                self.model, self.objective, self._names, first, sums, self.check
+                self.model, self.objective, list(self._shapes), first, sums, self.check
             )
             self._size = self.micro_batch or affordable(self._engine, self.memory)
             self._structure = structure
