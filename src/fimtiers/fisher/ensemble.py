@@ -13,8 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import stack_module_state, vmap
 
-from fimtiers.fisher.batches import Data, Inputs, call, first_samples, length, micro_batches
+from fimtiers.fisher.batches import (
+    Data,
+    Inputs,
+    call,
+    first_samples,
+    length,
+    micro_batches,
+    pairs,
+)
 from fimtiers.fisher.calibration import SAMPLES, calibrate
+from fimtiers.fisher.chain import ROUTE, Chain, is_chain
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.engine import Engine
 from fimtiers.fisher.extractor import affordable, chosen
@@ -80,6 +89,10 @@ def diagonal_ensemble(
     objective = Objective(per_sample_loss, "empirical", unit)
     named = dict(first.named_parameters())
     names = chosen(named, parameters)
+    if check and is_chain(models, data):
+        results = _of_chain(models, objective, names, data, micro_batch, memory)
+        if results is not None:
+            return results
     scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
     routes, engine = calibrate(
         first, objective, names, first_samples(data, SAMPLES), scratch, check
@@ -101,6 +114,26 @@ def diagonal_ensemble(
     return [
         Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums
     ]
+
+
+def _of_chain(
+    models: Sequence[nn.Module],
+    objective: Objective,
+    names: Sequence[str],
+    data: Data,
+    micro_batch: int | None,
+    memory: int,
+) -> list[Diagonal] | None:
+    """Return the diagonals of chains of layers, None if the loop gives others."""
+    named = dict(models[0].named_parameters())
+    sums = Sums({name: torch.Size((len(models), *named[name].shape)) for name in names})
+    chain = Chain(models, objective, names, sums, memory)
+    if not chain.agrees_with_loop(first_samples(data, SAMPLES)):
+        return None
+    n = sum(chain.add(batch, micro_batch) for batch in pairs(data))
+    members = [sums.of_member(s) for s in range(len(models))]
+    routes = dict.fromkeys(names, ROUTE)
+    return [Diagonal(own.totals, n, routes, own.exponents, unit=objective.unit) for own in members]
 
 
 class Stack:

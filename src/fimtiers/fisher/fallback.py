@@ -87,11 +87,27 @@ class Functional:
     """A model called with other parameters and buffers."""
 
     def __init__(self, model: nn.Module, state: Mapping[str, Tensor]) -> None:
-        self.model, self.state = model, dict(state)
+        self.model, self.state = model, _at_every_place(model, state)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model."""
-        return functional_call(self.model, self.state, args, kwargs, tie_weights=True)
+        return functional_call(self.model, self.state, args, kwargs, tie_weights=False)
+
+
+def _at_every_place(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state with tied tensors under the name of each module that holds them.
+
+    torch does so by itself, but names a module that is used twice twice, and then puts back the
+    wrong tensor after the call.
+    """
+    named = (*model.named_parameters(), *model.named_buffers())
+    given = {id(tensor): state[name] for name, tensor in named if name in state}
+    return {
+        f"{path}.{name}" if path else name: given[id(tensor)]
+        for path, module in model.named_modules()
+        for name, tensor in (*module._parameters.items(), *module._buffers.items())
+        if id(tensor) in given
+    }
 
 
 def _with_axis(item: Any) -> Any:
