@@ -19,7 +19,7 @@ from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.squares import Scaler
 from fimtiers.fisher.sums import Sums
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 4 << 20
 """What is kept for the backward pass of some networks; a few times a level-2 cache."""
 
 ELEMENTWISE = (
