@@ -41,10 +41,9 @@ range. There are {ROUNDS} rounds; a peer that has used {BUDGET:.0f} s takes part
 The set-up of a method is not counted: for `fimtiers` that of an `Extractor`, a call on few samples
 that finds routes and checks them against a single-sample loop. *First call* counts all of it: it is
 `diagonal` as called once. A further batch is what each batch of a call costs beyond the first. Of
-several networks, `fimtiers` and its first call take one after the other.
-Where the table gives a peer fewer samples
-than the plain pass, its cost is scaled to all. vmap runs in chunks of 8, 32 and 128 samples, or all
-if there are fewer, and the fastest is shown.
+several networks, `fimtiers` and its first call take one after the other. Where the table gives a
+peer fewer samples than the plain pass, its cost is scaled to all. vmap runs in chunks of 8, 32 and
+128 samples, or all if there are fewer, and the fastest is shown.
 
 Values are compared with a float64 loop on {CHECKED} samples; the error is ‖F − F_loop‖ / ‖F_loop‖
 of the worst tensor. *Correct*: all tensors within {TOLERANCE:g}. *Incomplete*: tensors are missing,
