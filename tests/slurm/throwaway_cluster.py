@@ -5,6 +5,7 @@ database. Debian's packages `slurm-wlm` and `munge` have all that it needs; only
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -112,10 +113,13 @@ class Cluster:
         self._remember(node)
 
     def crash_node(self, node: str) -> None:
-        """Lose a node as in a power cut: its daemon and all its jobs' processes die at once."""
-        for pid in self._job_processes(node):
+        """Lose a node as in a power cut: its daemon and all its jobs' processes die.
+
+        Those that supervise die first, or they would report that the others failed.
+        """
+        processes = self._job_processes(node)
+        for pid in (self.daemons[node], *_supervisors(processes), *processes):
             _kill(pid, signal.SIGKILL)
-        _kill(self.daemons[node], signal.SIGKILL)
         _run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crash")
 
     def repair_node(self, node: str) -> None:
@@ -231,6 +235,20 @@ def _kill(pid: int, what: signal.Signals) -> None:
         os.kill(pid, what)
     except ProcessLookupError:
         return
+
+
+def _supervisors(processes: list[int]) -> set[int]:
+    """SLURM's own parents of the processes of jobs."""
+    found = set()
+    for pid in processes:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+            parent = int(re.search(r"^PPid:\s+(\d+)$", status, re.MULTILINE)[1])
+            if Path(f"/proc/{parent}/comm").read_text().strip() == "slurmstepd":
+                found.add(parent)
+        except OSError:
+            continue  # it ended while we looked
+    return found
 
 
 def _alive(pid: int) -> bool:
