@@ -55,14 +55,21 @@ def ordinary(clone):
     return clone
 
 
+def output_while_unreadable(checkout, path):
+    """Ask for tiers that are gone while `path` gives no permission; the run must fail."""
+    (checkout.root / TIERS[0]).unlink()
+    target = checkout.root / path
+    mode = target.stat().st_mode
+    target.chmod(0o000)
+    try:
+        return checkout.failing_snakemake("--cores", "2", *TIERS)
+    finally:
+        target.chmod(mode)
+
+
 @pytest.mark.parametrize("folder", ["results", "results/fisher"])
 def test_an_unreadable_results_folder_is_named(ordinary, finished, folder):
-    (ordinary.root / TIERS[0]).unlink()
-    (ordinary.root / folder).chmod(0o000)
-    try:
-        output = ordinary.failing_snakemake("--cores", "2", *TIERS)
-    finally:
-        (ordinary.root / folder).chmod(0o755)
+    output = output_while_unreadable(ordinary, folder)
     assert "Insufficient permissions to access results/" in last_lines(output)
     assert "Traceback" not in output
     ordinary.snakemake("--cores", "2", *TIERS)
@@ -71,12 +78,7 @@ def test_an_unreadable_results_folder_is_named(ordinary, finished, folder):
 
 def test_an_unreadable_results_file_is_named(ordinary, finished):
     path = "results/fisher/chain.nc"
-    (ordinary.root / TIERS[0]).unlink()
-    (ordinary.root / path).chmod(0o000)
-    try:
-        output = ordinary.failing_snakemake("--cores", "2", *TIERS)
-    finally:
-        (ordinary.root / path).chmod(0o644)
+    output = output_while_unreadable(ordinary, path)
     assert f"OSError: cannot read {path}: [Errno 13] Permission denied" in last_lines(output)
     ordinary.snakemake("--cores", "2", *TIERS)
     assert ordinary.results() == finished.results()
