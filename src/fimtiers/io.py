@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from fimtiers.records import FisherDiagonal, Settings, State, Tensor, Variable
 
 CONVENTIONS = "CF-1.11"
-COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
-"""Lossless, with a checksum of each chunk that any netCDF reader checks."""
+CHECKED = {"fletcher32": True}
+"""A checksum of each chunk, which any netCDF reader checks."""
+COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True, **CHECKED}
+"""Lossless. For integers: the noise in real numbers shrinks by a fifth at five times the cost."""
 SEAL = b"\nblake2b %s\n"
 """Last bytes of a file: a hash of all before. HDF5 readers ignore what follows their data."""
 BLOCK_BYTES = 1 << 20
@@ -61,10 +63,10 @@ def _space_left(folder: Path) -> str:
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
-    """Write `tree` to a netCDF-4 file in one step, numbers compressed, sealed with a checksum."""
+    """Write `tree` to a netCDF-4 file in one step, integers compressed, sealed with a checksum."""
     encoding = {
         node.path: {
-            name: dict(COMPRESSION)
+            name: CHECKED if variable.dtype.kind == "f" else COMPRESSED
             for name, variable in node.variables.items()
             if variable.dtype.kind in "biuf" and variable.ndim
         }

@@ -8,6 +8,7 @@ can be extrapolated to infinitely many probes without another probe.
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +49,14 @@ def with_histograms(diagonal: FisherDiagonal) -> FisherDiagonal:
 
 def _histograms(partial: Mapping[int, NDArray[np.float64]]) -> dict[str, Variable]:
     """Count by bit pattern: that of a non-negative number, less its lower bits, is its bin."""
-    rows = np.concatenate(list(partial.values()))
-    bins = rows.view(np.int64) >> SHIFT
-    first = bins.min()
-    size = int(bins.max() - first) + 1
-    flat = (bins - first + size * np.arange(len(rows))[:, None]).ravel()
-    count = np.bincount(flat, minlength=size * len(rows)).reshape(len(rows), size)
-    total = np.bincount(flat, rows.ravel(), minlength=size * len(rows)).reshape(len(rows), size)
+    rows = [row for values in partial.values() for row in values]
+    first = int(_bin(min(row.min() for row in rows)))
+    size = int(_bin(max(row.max() for row in rows))) - first + 1
+    count, total = np.empty((len(rows), size), np.int64), np.empty((len(rows), size))
+    for row, counts, totals in zip(rows, count, total, strict=True):
+        bins = _bin(row) - first
+        counts[:] = np.bincount(bins, minlength=size)
+        totals[:] = np.bincount(bins, row, minlength=size)
     used = np.flatnonzero(count.any(axis=0))
     lower = ((used + first) << SHIFT).view(np.float64)
     dims = ("partial", "seed", "bin")
@@ -65,3 +67,8 @@ def _histograms(partial: Mapping[int, NDArray[np.float64]]) -> dict[str, Variabl
         f"{PREFIX}count": (dims, count[:, used].astype(np.int32).reshape(shape)),
         f"{PREFIX}sum": (dims, total[:, used].reshape(shape)),
     }
+
+
+def _bin(values: Any) -> Any:
+    """Return ⌊pattern / 2^SHIFT⌋ of each number, the pattern read as an integer."""
+    return values.view(np.int64) >> SHIFT

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the usual name
@@ -74,7 +75,8 @@ def broadcast(tape: Interceptor, func: Operation, *args: Any, **kwargs: Any) -> 
     data = [x for x in tensors if isinstance(x, Tensor)]
     if not data or (isinstance(args[0], Tracked) and func.__name__.endswith("_")):
         return NotImplemented
-    shape = torch.broadcast_shapes(*(value(x).shape for x in tensors))
+    # The function of this name in torch imports sympy, which takes half a second.
+    shape = np.broadcast_shapes(*(value(x).shape for x in tensors))
 
     def expanded(item: Any) -> Any:
         if not isinstance(item, Tracked):
