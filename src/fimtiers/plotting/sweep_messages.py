@@ -211,7 +211,7 @@ def _below(drawn: Drawn) -> str:
     for title, shown in drawn.panels.items():
         own = below[below.index.get_level_values("sweep").isin(shown)]
         names = dict.fromkeys(drawn.labels[name] for name in own.index.get_level_values("sweep"))
-        parts += [f"{len(own)} {title} ({', '.join(names)})"] if len(own) else []
+        parts += [f"{len(own)} {title} ({'; '.join(names)})"] if len(own) else []
     return (
         f"{len(below)} of {len(means)} deep networks have a mean tier ratio below "
         f"{drawn.threshold:g}" + (f": {', '.join(parts)}" if len(below) else "")

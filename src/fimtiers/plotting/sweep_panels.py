@@ -50,6 +50,8 @@ AXIS_NAMES = {
     "inverse_coupling": "inverse coupling β",
 }
 LOGARITHMIC = ("width", "length", "probes")
+MOST_STRETCHED = 2
+"""Where one curve is longer than another by more, a linear axis would crowd the shorter one."""
 CLOSEST = 0.16
 """Ticks are at least this many inches apart."""
 MOST_DECADES = 12
@@ -177,7 +179,9 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
                 alpha=0.75,
                 **dots,
             )
-    axes.set(xscale="log" if axis in LOGARITHMIC else "linear", yscale="log")
+    ends = rows.groupby("sweep")["position"].max()
+    wide = axis in LOGARITHMIC or ends.max() > MOST_STRETCHED * ends.min()
+    axes.set(xscale="log" if wide else "linear", yscale="log")
     axes.set_xlabel(AXIS_NAMES.get(axis, axis.replace("_", " ")))
     bare(axes, "left", "bottom")
     tick_positions(axes, rows["position"])
