@@ -1,218 +1,233 @@
-"""Chains of linear layers and elementwise functions, several networks of one shape at once.
+"""Runs chains of linear layers forward and backward by hand, several networks of one shape at once.
 
 A layer of all networks is one batched matrix product, and so is the sum of the squares of its
-gradients, (g²)ᵀ a² per network; nothing is traced. A few networks are handled at a time, so that
-what is kept for their backward pass stays in the cache.
+gradients, (g²)ᵀ a² per network. Nothing is traced but the loss. What is kept for the backward pass
+lies in one buffer that is used again and again, for a few networks or samples at a time.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fimtiers.fisher.batches import Data, Inputs, length, pairs, split
-from fimtiers.fisher.calibration import TOLERANCE
-from fimtiers.fisher.fallback import add_by_loop
-from fimtiers.fisher.forms import Dense, Form, Outer
+from fimtiers.fisher.batches import Inputs, length, split
+from fimtiers.fisher.by_hand import Derivative, applied
+from fimtiers.fisher.links import Links
+from fimtiers.fisher.loss_watch import LossWatch
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.squares import Scaler
+from fimtiers.fisher.squares import Scaler, outer_squares
 from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.tracked import mapped
 
-CHUNK_BYTES = 4 << 20
-"""What is kept for the backward pass of some networks; a few times a level-2 cache."""
+ROUTE = "linear (chain)"
+"""How gradients were obtained, as a result states it."""
 
-ELEMENTWISE = (
-    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
-    nn.Mish, nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Tanhshrink,
-    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Hardshrink, nn.Softshrink,
-)  # fmt: skip
-"""Modules that map every entry by itself; subclasses may do otherwise and are left out."""
+BUFFER_BYTES = 3 << 20
+"""The buffer may have this size; a few times a level-2 cache."""
 
-ROUTE = "linear (stacked chain)"
+BUFFER_PER_PARAMETER = 2
+"""It may also be that many times as large as the parameters of a network: sums as large as these
+are added up once per part of the samples, so a part must be worth it."""
 
-Receiver = Callable[[Tensor, Tensor], None]
-"""Takes the gradient of a layer's outputs and its inputs, (network, sample, …) both."""
+Parameters = tuple[Tensor, Tensor | None]
+"""Weights and biases of a layer of some networks."""
 
 
 class Chain:
-    """Networks that are one chain of modules, `nn.Sequential` of the kinds above.
+    """Networks that are one chain.
 
     Parameters
     ----------
-    models
-        Networks of one architecture.
+    links
+        The chain.
     objective
         Whose gradients are squared.
     names
         Parameters to compute.
-    sums
-        Sums of squares to add to; the first axis counts networks.
     memory
-        Bound on what is kept for some networks, bytes.
+        Bound on the buffer, bytes.
     """
 
     def __init__(
-        self, models: Sequence[nn.Module], objective: Objective, names: Sequence[str],
-        sums: Sums, memory: int = CHUNK_BYTES,
-    ) -> None:  # fmt: skip
-        self.models, self.objective, self.names = models, objective, set(names)
-        self.sums, self.memory = sums, min(memory, CHUNK_BYTES)
-        self.modules = _links(models[0])
-        self.parameters = [_parameters(_links(model)) for model in models]
-
-    def add(self, batch: tuple[Inputs, Any], micro_batch: int | None = None) -> int:
-        """Add the squared per-sample gradients of a batch; return the number of samples."""
-        kept = sum(
-            2 * m.out_features * m.weight.element_size()
-            for _, m in self.modules
-            if isinstance(m, nn.Linear)
+        self, links: Links, objective: Objective, names: Sequence[str], memory: int | None = None
+    ) -> None:
+        self.links, self.objective, self.names = links, objective, frozenset(names)
+        weights = [stage.layers[0].weight for stage in links.stages]
+        self.widths, self.dtype = [len(weight) for weight in weights], weights[0].dtype
+        self.lowest = min(
+            number
+            for number, stage in enumerate(links.stages)
+            if not self.names.isdisjoint(stage.names)
         )
-        size = micro_batch or max(1, self.memory // kept)
-        samples = min(size, length(batch[0]))
-        networks = max(1, self.memory // (kept * samples))
-        total = 0
-        for start in range(0, len(self.models), networks):
-            some = slice(start, start + networks)
-            weights = {
-                name: torch.stack([p[name].detach() for p in self.parameters[some]])
-                for name in self.parameters[0]
-            }
-            total = sum(self._add(some, weights, *part)[0] for part in split(batch, size))
-        return total
+        entries, size = sum(self.widths) + 2 * max(self.widths), weights[0].element_size()
+        most = max(BUFFER_BYTES, BUFFER_PER_PARAMETER * size * sum(w.numel() for w in weights))
+        self.rows = max(1, min(most, memory or most) // (size * entries))
+        self.watch = LossWatch(
+            p for stage in links.stages for layer in stage.layers for p in layer.parameters()
+        )
+        self._memory: list[Tensor] = []
+        self._rows, self._shape = 0, (0, 0)
+        self._views: tuple[list[Tensor], list[Tensor]] = [], []
 
-    def agrees_with_loop(self, batch: tuple[Inputs, Any]) -> bool:
-        """Return whether the loop over samples gives the same for the first network.
+    def add(
+        self, batch: tuple[Inputs, Any], sums: Sums, micro_batch: int | None = None
+    ) -> tuple[Any, Tensor, int]:
+        """Add the squared per-sample gradients of a batch.
 
-        Its sums are zero afterwards.
+        Parameters
+        ----------
+        batch
+            Inputs and targets, such that `links` takes the inputs.
+        sums
+            Sums of squares to add to. Of several networks, the first axis counts them.
+        micro_batch
+            Most samples at a time.
+
+        Returns
+        -------
+        labels
+            The labels the losses were taken at.
+        losses
+            Of the first network, shape (sample, backward pass), detached.
+        weight
+            How many samples each sample counts for.
+
+        Raises
+        ------
+        LossOfParametersError
+            If the loss meets a parameter.
+        SampleCouplingError
+            If the loss is random.
         """
-        alone = Chain(
-            self.models[:1], self.objective, list(self.names),
-            Sums({n: torch.Size((1, *self.parameters[0][n].shape)) for n in self.names}),
-        )  # fmt: skip
-        weights = {name: p.detach().unsqueeze(0) for name, p in self.parameters[0].items()}
-        _, losses = alone._add(slice(0, 1), weights, *batch)
-        reference = alone.sums.of_member(0)
-        found = {name: t.norm() for name, t in reference.totals.items()}
-        expected = add_by_loop(
-            self.models[0], self.objective, batch, list(self.names), reference, sign=-1.0
-        )
-        tolerance = TOLERANCE[losses.dtype]
-        return torch.allclose(
-            losses, expected, tolerance, tolerance * float(expected.abs().max())
-        ) and all(t.norm() <= tolerance * found[name] for name, t in reference.totals.items())
+        samples, members = length(batch[0]), len(self.links.stages[0].layers)
+        parts = math.ceil(samples / min(self.rows, micro_batch or samples))
+        size = math.ceil(samples / parts)
+        networks = max(1, self.rows // size)
+        found: list[tuple[Any, Tensor, int]] = []
+        for start in range(0, members, networks):
+            some = slice(start, min(start + networks, members))
+            stacked = [_stacked(stage.layers[some]) for stage in self.links.stages]
+            own = [self._add(some, stacked, sums, *piece) for piece in split(batch, size)]
+            found = found or own
+        labels, losses, weight = found[0]
+        if parts > 1:
+            losses = torch.cat([own for _, own, _ in found])
+            drawn = self.objective.kind == "mc"
+            labels = torch.cat([own for own, _, _ in found]) if drawn else batch[1]
+        return labels, losses, weight
 
     def _add(
-        self, some: slice, weights: dict[str, Tensor], inputs: Tensor, targets: Any
-    ) -> tuple[int, Tensor]:
-        """Add what some networks contribute; return the number of samples and their losses."""
-        networks = len(next(iter(weights.values())))
-        root = torch.zeros((), requires_grad=True)
-        data = inputs.expand(networks, *inputs.shape)
-        for name, module in self.modules:
-            if isinstance(module, nn.Linear):
-                weight, bias = weights[f"{name}weight"], weights.get(f"{name}bias")
-                data = _Layer.apply(data, root, weight, bias, self._receiver(name, some))
+        self,
+        some: slice,
+        parameters: Sequence[Parameters],
+        sums: Sums,
+        inputs: Tensor,
+        targets: Any,
+    ) -> tuple[Any, Tensor, int]:
+        """Add what some networks contribute on some samples; return as `add` does."""
+        networks, samples = some.stop - some.start, len(inputs)
+        arriving, derivatives, outputs = self._forward(parameters, inputs)
+        with self.watch:
+            if networks > 1:
+                targets = mapped(partial(_repeated, networks), targets)
+            copied = outputs.clone()  # the loss may change it in place
+            labels = self.objective.labels(copied, targets)
+            losses, weight = self.objective.losses(copied, labels)
+        for number, loss in enumerate(losses):
+            if loss.requires_grad:
+                again = number + 1 < len(losses)
+                (gradient,) = torch.autograd.grad(
+                    loss.sum(), outputs, retain_graph=again, materialize_grads=True
+                )
+                self._backward(gradient, again, arriving, derivatives, parameters, some, sums)
+        values = torch.stack([loss.detach()[:samples] for loss in losses], 1)
+        return labels, values, weight
+
+    def _forward(
+        self, parameters: Sequence[Parameters], inputs: Tensor
+    ) -> tuple[list[Tensor], list[list[Derivative]], Tensor]:
+        """Return the inputs of all layers, the derivatives of what follows them, the outputs."""
+        networks, samples = len(parameters[0][0]), len(inputs)
+        outgoing, _ = self._buffers(networks, samples)
+        data = inputs.detach()
+        if self.links.leading:
+            data, _ = applied(self.links.leading, data.clone())
+        data = data.expand(networks, *data.shape)
+        arriving, derivatives = [], []
+        for stage, (weight, bias), buffer in zip(
+            self.links.stages, parameters, outgoing, strict=True
+        ):
+            arriving.append(data)
+            if bias is None:
+                torch.bmm(data, weight.mT, out=buffer)
             else:
-                data = module(data)
-        outputs = data.detach().requires_grad_()
-        losses = [self.objective.losses(own, targets) for own in outputs]
-        passes = list(zip(*(own for own, _ in losses), strict=True))
-        for number, own in enumerate(passes):
-            retain = number + 1 < len(passes)
-            (gradient,) = torch.autograd.grad(torch.stack(own).sum(), outputs, retain_graph=retain)
-            torch.autograd.grad(data, root, gradient, retain_graph=retain, allow_unused=True)
-        values = torch.stack([loss.detach() for loss in losses[0][0]], 1)
-        return len(inputs) * losses[0][1], values
+                torch.baddbmm(bias, data, weight.mT, out=buffer)
+            data, own = applied(stage.functions, buffer)
+            derivatives.append(own)
+        return arriving, derivatives, data.flatten(0, 1).detach().requires_grad_()
 
-    def _receiver(self, name: str, some: slice) -> Receiver:
-        """Return what squares the gradients of a layer of some networks."""
+    def _backward(
+        self, gradient: Tensor, again: bool, arriving: Sequence[Tensor],
+        derivatives: Sequence[Sequence[Derivative]], parameters: Sequence[Parameters],
+        some: slice, sums: Sums,
+    ) -> None:  # fmt: skip
+        """Square the gradients of all layers, last to first, and add them to the sums."""
+        networks, samples = len(arriving[0]), len(arriving[0][0])
+        _, passing = self._buffers(networks, samples)
+        gradient = passing[-1].copy_(gradient.view_as(passing[-1]))
+        for number in range(len(arriving) - 1, self.lowest - 1, -1):
+            for pulled_back in reversed(derivatives[number]):
+                gradient = pulled_back(gradient, again)
+            self._square(number, gradient, arriving[number], some, sums)
+            if number > self.lowest:
+                weight, _ = parameters[number]
+                gradient = torch.bmm(gradient, weight, out=passing[number - 1])
 
-        def receive(gradient: Tensor, data: Tensor) -> None:
-            scaler = Scaler()
-            left, right = gradient.transpose(0, 1), data.transpose(0, 1)
-            sizes = len(gradient), left.shape[2], right.shape[2]
-            forms: dict[str, Form] = {
-                f"{name}weight": Outer(left.unsqueeze(1), right.unsqueeze(1), sizes, (0, 1, 2)),
-                f"{name}bias": Dense(left),
-            }
-            for label in forms.keys() & self.names:
-                view = self.sums.totals[label][some]
-                self.sums.add(label, view, *forms[label].squares(scaler))
+    def _square(self, number: int, gradient: Tensor, data: Tensor, some: slice, sums: Sums) -> None:
+        """Add the squares of a layer's gradients, given that of its outputs and its inputs."""
+        stage, scaler = self.links.stages[number], Scaler()
+        left, right = gradient.transpose(0, 1), data.transpose(0, 1)
+        weight, bias = stage.names
+        if weight in self.names:
+            squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
+            sums.add(
+                weight, sums.totals[weight].view(-1, *squares.shape[1:])[some], squares, exponent
+            )
+        if bias in self.names:
+            squares, exponent = scaler.summed(left)
+            sums.add(bias, sums.totals[bias].view(-1, *squares.shape[1:])[some], squares, exponent)
 
-        return receive
-
-
-class _Layer(torch.autograd.Function):
-    """A linear layer of several networks; its gradient goes to a receiver."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, data: Tensor, root: Tensor, weight: Tensor, bias: Tensor | None, receive: Receiver
-    ) -> Tensor:
-        """Return ``x Wᵀ + b`` per network, connected to `root` so that backward passes come by."""
-        ctx.save_for_backward(data, weight)
-        ctx.receive = receive
-        if bias is None:
-            return torch.bmm(data, weight.mT)
-        return torch.baddbmm(bias.unsqueeze(1), data, weight.mT)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        """Give the gradient away and pass it on to the layer before."""
-        (gradient,) = gradients
-        data, weight = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        ctx.receive(gradient, data)
-        before = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
-        return before, None, None, None, None
-
-
-def is_chain(models: Sequence[nn.Module], data: Data) -> bool:
-    """Return whether all models are chains, fed with one vector per sample, on the processor."""
-    chains = [_links(model) for model in models]
-    kinds = {tuple((name, type(m)) for name, m in links) for links in chains}
-    if len(kinds) > 1 or not any(type(m) is nn.Linear for _, m in chains[0]):
-        return False
-    if not all(type(m) in (nn.Linear, *ELEMENTWISE) for _, m in chains[0]):
-        return False
-    if any(_is_hooked(m) for model in models for m in model.modules()):
-        return False
-    parameters = [list(_parameters(links).values()) for links in chains]
-    dtypes = {p.dtype for own in parameters for p in own}
-    return (
-        dtypes in ({torch.float32}, {torch.float64})
-        and all(len({id(p) for p in own}) == len(own) for own in parameters)
-        and all(p.is_cpu for own in parameters for p in own)
-        and all(isinstance(x, Tensor) and x.ndim == 2 and x.is_cpu and x.dtype in dtypes
-                for x, _ in pairs(data))
-    )  # fmt: skip
+    def _buffers(self, networks: int, samples: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Return where the outputs of layers go, and their gradients, which take turns in two."""
+        if self._shape != (networks, samples):
+            rows, last = networks * samples, len(self.widths)
+            places = [*range(last), *(last + number % 2 for number in range(last))]
+            widths = self.widths * 2
+            if rows > self._rows:
+                sizes = [*self.widths, max(self.widths), max(self.widths)]
+                self._memory = [torch.empty(rows * size, dtype=self.dtype) for size in sizes]
+                self._rows = rows
+            views = [
+                self._memory[place][: rows * width].view(networks, samples, width)
+                for place, width in zip(places, widths, strict=True)
+            ]
+            self._views, self._shape = (views[:last], views[last:]), (networks, samples)
+        return self._views
 
 
-def _links(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
-    """Return the modules of nested `nn.Sequential` in order, with their parameters' prefix."""
-    if type(model) is not nn.Sequential:
-        return [(prefix, model)]
-    return [
-        link for name, child in model._modules.items() if child is not None
-        for link in _links(child, f"{prefix}{name}.")
-    ]  # fmt: skip
+def _stacked(layers: Sequence[nn.Linear]) -> Parameters:
+    """Return weights (network, output, input) and biases (network, 1, output)."""
+    weights: list[Tensor] = [layer.weight.detach() for layer in layers]
+    biases: list[Tensor] = [layer.bias for layer in layers]
+    stacked = torch.stack(weights) if len(weights) > 1 else weights[0].unsqueeze(0)
+    return stacked, None if biases[0] is None else torch.stack(biases).detach().unsqueeze(1)
 
 
-def _parameters(links: list[tuple[str, nn.Module]]) -> dict[str, Tensor]:
-    """Return the parameters of a chain by name, tied ones at each of their places."""
-    return {
-        f"{prefix}{name}": p
-        for prefix, module in links
-        for name, p in module._parameters.items()
-        if p is not None
-    }
-
-
-def _is_hooked(module: nn.Module) -> bool:
-    """Return whether something would see the module run."""
-    hooks = (
-        module._forward_hooks, module._forward_pre_hooks,
-        module._backward_hooks, module._backward_pre_hooks,
-    )  # fmt: skip
-    return any(hooks)
+def _repeated(times: int, target: Any) -> Any:
+    """Return a tensor as often as there are networks, anything else as it is."""
+    if not isinstance(target, Tensor):
+        return target
+    return target.expand(times, *target.shape).flatten(0, 1)

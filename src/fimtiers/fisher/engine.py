@@ -1,5 +1,6 @@
 """Runs batches through a model under interception and sums squared per-sample gradients."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,14 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, call, length
+from fimtiers.fisher.chain import ROUTE, Chain
 from fimtiers.fisher.interception import Interception, Plan
 from fimtiers.fisher.known_layouts import KnownLayouts
 from fimtiers.fisher.labels import Labels
 from fimtiers.fisher.layout import Block, Whole
+from fimtiers.fisher.links import Links, links_of
+from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.rules.contraction import LINEAR_WEIGHT
+from fimtiers.fisher.rules.elementwise import unbroadcast
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
-from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
+from fimtiers.fisher.tape import FormBuilder, MixedSamplesError, Site, SquareCollector
 
 
 class RoutesChangedError(Exception):
@@ -49,6 +55,8 @@ class Engine:
         self.symmetry = SymmetryDetector()
         self.sites: list[Site] = []
         self.samples = 0
+        self._chain: Chain | None = None
+        self._chain_sites: tuple[list[Site], int] = [], 0
         self._known = KnownLayouts()
         self._unmoved: set[Site] = set()
         self._inspected = False
@@ -73,7 +81,8 @@ class Engine:
         batch
             Inputs and targets.
         guessing
-            Whether to believe shapes where they show the samples, until `confirm`.
+            Whether to believe shapes where they show the samples, until `confirm`; and to run
+            chains by hand, which later batches then are as well.
 
         Returns
         -------
@@ -89,6 +98,8 @@ class Engine:
         RoutesChangedError
             If a parameter turned out to need another route; `plan` says which.
         """
+        if self._follows_chain(batch[0], guessing):
+            return self._add_by_chain(batch)
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
@@ -120,6 +131,51 @@ class Engine:
     def dtype(self, name: str) -> torch.dtype:
         """Return the dtype of a parameter."""
         return self.interception.stand_ins[name].dtype
+
+    def _follows_chain(self, inputs: Inputs, guessing: bool) -> bool:
+        """Return whether the model is the chain that it was, or one at all while guessing."""
+        if not (guessing or self._chain) or not self.plan.by_hand:
+            return False
+        links = links_of([self.model])
+        if links is None or not links.takes(inputs):
+            return False
+        if guessing:
+            self._chain = Chain(links, self.objective, self.names)
+            self._chain_sites = self._sites_of(links, length(inputs))
+        return self._chain is not None and self._chain.links == links
+
+    def _add_by_chain(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor, int]:
+        """Add the squares of a batch as `add` does, the model run by hand."""
+        assert self._chain is not None
+        try:
+            found = self._chain.add(batch, self.sums)
+        except LossOfParametersError as error:
+            self.plan.by_hand = False
+            raise RoutesChangedError from error
+        self.sites, self.samples = self._chain_sites
+        return found
+
+    def _sites_of(self, links: Links, samples: int) -> tuple[list[Site], int]:
+        """Return what interception would see of a chain, and of how many samples."""
+        own = {
+            tracked.label: dataclasses.replace(tracked, sums=None)
+            for tracked in self.interception.parameters.values()
+        }
+        sites = []
+        for stage in links.stages:
+            builders: tuple[FormBuilder, ...] = (
+                LINEAR_WEIGHT,
+                unbroadcast(stage.layers[0].weight.shape[:1]),
+            )
+            uses = [
+                (own[name], build)
+                for name, build in zip(stage.names, builders, strict=True)
+                if name in own
+            ]
+            shape = torch.Size((samples, stage.layers[0].out_features))
+            key = ROUTE, *(tracked.label for tracked, _ in uses)
+            sites.append(Site(key, shape, uses, samples, self.interception._deliver))
+        return sites, samples
 
     def _collect(self, losses: Sequence[Tensor], guessing: bool) -> None:
         unknown = self._locate(guessing)

@@ -21,17 +21,20 @@ from fimtiers.fisher.batches import (
     length,
     micro_batches,
     pairs,
+    split,
 )
-from fimtiers.fisher.calibration import SAMPLES, calibrate
-from fimtiers.fisher.chain import ROUTE, Chain, is_chain
+from fimtiers.fisher.calibration import SAMPLES, TOLERANCE, calibrate
+from fimtiers.fisher.chain import ROUTE, Chain
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.engine import Engine
 from fimtiers.fisher.extractor import affordable, chosen
-from fimtiers.fisher.fallback import Functional
+from fimtiers.fisher.fallback import Functional, add_by_loop
 from fimtiers.fisher.forms import Dense, Form, Outer
 from fimtiers.fisher.interception import Interception
 from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
+from fimtiers.fisher.links import Links, links_of
+from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.refusals import refuse_coupled_modules
@@ -89,8 +92,9 @@ def diagonal_ensemble(
     objective = Objective(per_sample_loss, "empirical", unit)
     named = dict(first.named_parameters())
     names = chosen(named, parameters)
-    if check and is_chain(models, data):
-        results = _of_chain(models, objective, names, data, micro_batch, memory)
+    links = links_of(models) if check else None
+    if links is not None:
+        results = _of_chain(links, first, objective, names, data, micro_batch, memory)
         if results is not None:
             return results
     scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
@@ -117,23 +121,55 @@ def diagonal_ensemble(
 
 
 def _of_chain(
-    models: Sequence[nn.Module],
+    links: Links,
+    first: nn.Module,
     objective: Objective,
     names: Sequence[str],
     data: Data,
     micro_batch: int | None,
     memory: int,
 ) -> list[Diagonal] | None:
-    """Return the diagonals of chains of layers, None if the loop gives others."""
-    named = dict(models[0].named_parameters())
-    sums = Sums({name: torch.Size((len(models), *named[name].shape)) for name in names})
-    chain = Chain(models, objective, names, sums, memory)
-    if not chain.agrees_with_loop(first_samples(data, SAMPLES)):
+    """Return the diagonals of chains of layers, None if the loop over `first` gives others."""
+    few = first_samples(data, SAMPLES)
+    if not links.takes(few[0]) or not _agrees_with_loop(links, first, objective, names, few):
         return None
-    n = sum(chain.add(batch, micro_batch) for batch in pairs(data))
-    members = [sums.of_member(s) for s in range(len(models))]
-    routes = dict.fromkeys(names, ROUTE)
-    return [Diagonal(own.totals, n, routes, own.exponents, unit=objective.unit) for own in members]
+    named, members = dict(first.named_parameters()), len(links.stages[0].layers)
+    sums = Sums({name: torch.Size((members, *named[name].shape)) for name in names})
+    chain, n = Chain(links, objective, names, memory), 0
+    for batch in pairs(data):
+        if not links.takes(batch[0]):
+            return None
+        for part in split(batch, micro_batch or length(batch[0])):
+            try:
+                _, losses, weight = chain.add(part, sums)
+            except LossOfParametersError:
+                return None
+            n += len(losses) * weight
+    own, routes = [sums.of_member(s) for s in range(members)], dict.fromkeys(names, ROUTE)
+    return [Diagonal(m.totals, n, routes, m.exponents, unit=objective.unit) for m in own]
+
+
+def _agrees_with_loop(
+    links: Links,
+    model: nn.Module,
+    objective: Objective,
+    names: Sequence[str],
+    batch: tuple[Inputs, Any],
+) -> bool:
+    """Return whether the loop over samples gives the same for the first network."""
+    alone, named = Chain(links.of_member(0), objective, names), dict(model.named_parameters())
+    sums = Sums({name: named[name].shape for name in names})
+    try:
+        _, losses, _ = alone.add(batch, sums)
+    except LossOfParametersError:
+        return False
+    found = {name: total.norm() for name, total in sums.totals.items()}
+    expected = add_by_loop(model, objective, batch, names, sums, sign=-1.0)
+    tolerance = TOLERANCE[losses.dtype]
+    largest = tolerance * float(expected.abs().max())
+    return torch.allclose(losses, expected, tolerance, largest) and all(
+        total.norm() <= tolerance * found[name] for name, total in sums.totals.items()
+    )
 
 
 class Stack:

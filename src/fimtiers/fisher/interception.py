@@ -47,10 +47,13 @@ class Plan:
         Keys of operations that make a tensor of parameters alone, though a rule is at hand.
     without_rule
         Parameters left to the fallback, each with the reason.
+    by_hand
+        Whether a model that is a chain may be run by hand.
     """
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
+    by_hand: bool = True
 
 
 class Interception(TorchFunctionMode):
