@@ -55,6 +55,16 @@ class Links:
     leading: tuple[nn.Module, ...]
     stages: tuple[Stage, ...]
 
+    @property
+    def widths(self) -> list[int]:
+        """Number of inputs, and of outputs of each layer."""
+        layers = [stage.layers[0] for stage in self.stages]
+        return [layers[0].in_features, *(layer.out_features for layer in layers)]
+
+    def lowest(self, names: frozenset[str]) -> int:
+        """Return the number of the first stage with one of the parameters."""
+        return next(k for k, s in enumerate(self.stages) if not names.isdisjoint(s.names))
+
     def of_member(self, number: int) -> "Links":
         """Return the chain that is one of the networks."""
         stages = [

@@ -1,0 +1,111 @@
+"""Chains of linear layers and ReLUs run by compiled code, which fuses layers and keeps little."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fimtiers.fisher.kernel import MINIMUM_PRODUCTS, PAIR_LENGTH
+from fimtiers.fisher.links import Links
+from fimtiers.fisher.squares import PEAK_EXPONENT
+from fimtiers.fisher.sums import Sums
+
+
+class Compiled:
+    """Forward and backward passes of some networks of a chain at a time.
+
+    Parameters
+    ----------
+    links
+        The chain, such that `suits`.
+    names
+        Parameters to compute.
+    """
+
+    def __init__(self, links: Links, names: frozenset[str]) -> None:
+        from fimtiers.fisher import chain_kernel
+
+        self.kernel = chain_kernel
+        self.links, self.lowest = links, links.lowest(names)
+        self.entries = sum(links.widths[1:])
+        self.widths = np.array(links.widths)
+        self.rectified = np.array([bool(stage.functions) for stage in links.stages])
+        sizes = [
+            size
+            for before, width in zip(links.widths, links.widths[1:], strict=False)
+            for size in (before * width, width)
+        ]
+        self.totals = torch.empty(sum(sizes), dtype=torch.float64)
+        parts = zip(
+            [n for s in links.stages for n in s.names], self.totals.split(sizes), strict=True
+        )
+        self.parts = {name: part for name, part in parts if name in names}
+        self.kept = torch.empty(0)
+
+    def begin(self, some: slice) -> None:
+        """Take the parameters of some networks."""
+        self.some = some
+        self.parameters = torch.stack(
+            [
+                torch.cat([p for stage in self.links.stages for p in _flat(stage.layers[member])])
+                for member in range(some.start, some.stop)
+            ]
+        )
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Return the outputs for some samples, shape (network · sample, width)."""
+        networks, samples = len(self.parameters), len(inputs)
+        self.inputs = inputs.contiguous()
+        if self.kept.shape != (networks, samples * self.entries):
+            self.kept = torch.empty(networks, samples * self.entries)
+        for parameters, kept in zip(self.parameters, self.kept, strict=True):
+            self.kernel.forward(
+                self.inputs.numpy(), parameters.numpy(), self.widths, self.rectified, kept.numpy()
+            )
+        width = self.links.widths[-1]
+        return self.kept[:, -samples * width :].reshape(-1, width)
+
+    def add_squares(self, gradient: Tensor, again: bool, sums: Sums) -> None:
+        """Add the squares of all gradients to the sums, given the gradient of the outputs."""
+        gradients = gradient.contiguous().view(len(self.parameters), len(self.inputs), -1)
+        for number, own in enumerate(gradients):
+            self.totals.zero_()
+            self.kernel.add_squares(
+                own.numpy(), self.inputs.numpy(), self.parameters[number].numpy(), self.widths,
+                self.rectified, self.kept[number].numpy(), self.lowest, PEAK_EXPONENT,
+                self.totals.numpy(),
+            )  # fmt: skip
+            member = self.some.start + number
+            torch._foreach_add_(
+                [
+                    sums.totals[name].view(-1, len(part))[member]
+                    for name, part in self.parts.items()
+                ],
+                list(self.parts.values()),
+            )
+
+
+def suits(links: Links, sums: Sums, samples: int) -> bool:
+    """Return whether compiled code is made for a chain, and worth loading for so many samples."""
+    products = sum(stage.layers[0].weight.numel() for stage in links.stages)
+    return (
+        links.stages[0].layers[0].weight.dtype == torch.float32
+        and sums.dtype == torch.float64
+        and torch.device(sums.device).type == "cpu"
+        and not links.leading
+        and all(tuple(map(type, stage.functions)) in RECTIFIED for stage in links.stages)
+        and max(links.widths) <= PAIR_LENGTH
+        and samples * products >= MINIMUM_PRODUCTS
+        and torch.get_num_threads() == 1
+    )
+
+
+RECTIFIED: frozenset[tuple[Any, ...]] = frozenset({(), (nn.ReLU,)})
+
+
+def _flat(layer: nn.Linear) -> Sequence[Tensor]:
+    """Return weight and bias as vectors, an absent bias as zeros."""
+    weight, bias = layer.weight.detach(), layer.bias
+    return weight.flatten(), weight.new_zeros(len(weight)) if bias is None else bias.detach()

@@ -1,0 +1,128 @@
+"""Chains run layer by layer: any elementwise functions, several networks in one matrix product."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fimtiers.fisher.by_hand import Derivative, applied
+from fimtiers.fisher.links import Links
+from fimtiers.fisher.squares import Scaler, outer_squares
+from fimtiers.fisher.sums import Sums
+
+Parameters = tuple[Tensor, Tensor | None]
+"""Weights (network, output, input) and biases (network, 1, output) of a layer."""
+
+
+class Layerwise:
+    """Forward and backward passes of some networks of a chain at a time.
+
+    What is kept for the backward pass lies in buffers that are used again and again.
+
+    Parameters
+    ----------
+    links
+        The chain.
+    names
+        Parameters to compute.
+    """
+
+    def __init__(self, links: Links, names: frozenset[str]) -> None:
+        self.links, self.names = links, names
+        weight = links.stages[0].layers[0].weight
+        self.widths, self.dtype = links.widths[1:], weight.dtype
+        self.entries = sum(self.widths) + 2 * max(self.widths)
+        self.lowest = links.lowest(names)
+        self._memory: list[Tensor] = []
+        self._rows, self._shape = 0, (0, 0)
+        self._views: tuple[list[Tensor], list[Tensor]] = [], []
+
+    def begin(self, some: slice) -> None:
+        """Take the parameters of some networks."""
+        self.some = some
+        self.parameters = [_stacked(stage.layers[some]) for stage in self.links.stages]
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Return the outputs for some samples, shape (network · sample, width)."""
+        networks, samples = self.some.stop - self.some.start, len(inputs)
+        outgoing, _ = self._buffers(networks, samples)
+        data = inputs
+        if self.links.leading:
+            data, _ = applied(self.links.leading, data.clone())
+        data = data.expand(networks, *data.shape)
+        self.arriving: list[Tensor] = []
+        self.derivatives: list[list[Derivative]] = []
+        for stage, (weight, bias), buffer in zip(
+            self.links.stages, self.parameters, outgoing, strict=True
+        ):
+            self.arriving.append(data)
+            if bias is None:
+                torch.bmm(data, weight.mT, out=buffer)
+            else:
+                torch.baddbmm(bias, data, weight.mT, out=buffer)
+            data, own = applied(stage.functions, buffer)
+            self.derivatives.append(own)
+        return data.flatten(0, 1)
+
+    def add_squares(self, gradient: Tensor, again: bool, sums: Sums) -> None:
+        """Square the gradients of all layers, last to first, and add them to the sums.
+
+        Parameters
+        ----------
+        gradient
+            Of the outputs.
+        again
+            Whether another backward pass follows.
+        sums
+            Of all networks.
+        """
+        _, passing = self._buffers(*self._shape)
+        gradient = passing[-1].copy_(gradient.view_as(passing[-1]))
+        for number in range(len(self.arriving) - 1, self.lowest - 1, -1):
+            for pulled_back in reversed(self.derivatives[number]):
+                gradient = pulled_back(gradient, again)
+            self._square(number, gradient, sums)
+            if number > self.lowest:
+                weight, _ = self.parameters[number]
+                gradient = torch.bmm(gradient, weight, out=passing[number - 1])
+
+    def _square(self, number: int, gradient: Tensor, sums: Sums) -> None:
+        """Add the squares of a layer's gradients, given that of its outputs."""
+        stage, scaler = self.links.stages[number], Scaler()
+        left, right = gradient.transpose(0, 1), self.arriving[number].transpose(0, 1)
+        weight, bias = stage.names
+        if weight in self.names:
+            squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
+            sums.add(weight, self._own(sums.totals[weight], squares), squares, exponent)
+        if bias in self.names:
+            squares, exponent = scaler.summed(left)
+            sums.add(bias, self._own(sums.totals[bias], squares), squares, exponent)
+
+    def _own(self, totals: Tensor, squares: Tensor) -> Tensor:
+        """Return the part of the sums that belongs to the networks at hand."""
+        return totals.view(-1, *squares.shape[1:])[self.some]
+
+    def _buffers(self, networks: int, samples: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Return where the outputs of layers go, and their gradients, which take turns in two."""
+        if self._shape != (networks, samples):
+            rows, last = networks * samples, len(self.widths)
+            places = [*range(last), *(last + number % 2 for number in range(last))]
+            widths = self.widths * 2
+            if rows > self._rows:
+                sizes = [*self.widths, max(self.widths), max(self.widths)]
+                self._memory = [torch.empty(rows * size, dtype=self.dtype) for size in sizes]
+                self._rows = rows
+            views = [
+                self._memory[place][: rows * width].view(networks, samples, width)
+                for place, width in zip(places, widths, strict=True)
+            ]
+            self._views, self._shape = (views[:last], views[last:]), (networks, samples)
+        return self._views
+
+
+def _stacked(layers: Sequence[nn.Linear]) -> Parameters:
+    """Return weights (network, output, input) and biases (network, 1, output)."""
+    weights: list[Tensor] = [layer.weight.detach() for layer in layers]
+    biases: list[Tensor] = [layer.bias for layer in layers]
+    stacked = torch.stack(weights) if len(weights) > 1 else weights[0].unsqueeze(0)
+    return stacked, None if biases[0] is None else torch.stack(biases).detach().unsqueeze(1)
