@@ -7,6 +7,7 @@ lies in one buffer that is used again and again, for a few networks or samples a
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -60,13 +61,15 @@ class Chain:
         most = max(BUFFER_BYTES, BUFFER_PER_PARAMETER * self.size * sum(w.numel() for w in weights))
         self.memory = min(most, memory or most)
         self.watch = LossWatch(
-            p for stage in links.stages for layer in stage.layers for p in layer.parameters()
+            p
+            for stage in links.stages
+            for layer in stage.layers
+            for p in layer._parameters.values()
+            if p is not None
         )
         self._runners: dict[type[Runner], Runner] = {}
 
-    def add(
-        self, batch: tuple[Inputs, Any], sums: Sums, micro_batch: int | None = None
-    ) -> tuple[Any, Tensor, int]:
+    def add(self, batch: tuple[Inputs, Any], sums: Sums, like: int = 0) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.
 
         Parameters
@@ -75,8 +78,8 @@ class Chain:
             Inputs and targets, such that `links` takes the inputs.
         sums
             Sums of squares to add to. Of several networks, the first axis counts them.
-        micro_batch
-            Most samples at a time.
+        like
+            Run the batch as one of so many samples would be, if it has fewer.
 
         Returns
         -------
@@ -95,15 +98,18 @@ class Chain:
             If the loss is random.
         """
         samples, members = length(batch[0]), len(self.links.stages[0].layers)
-        runner = self._runner(Compiled if suits(self.links, sums, samples) else Layerwise)
+        runner = self._runner(
+            Compiled if suits(self.links, sums, max(samples, like)) else Layerwise
+        )
         rows = max(1, self.memory // (self.size * runner.entries))
-        parts = math.ceil(samples / min(rows, micro_batch or samples))
+        parts = math.ceil(samples / rows)
         size = math.ceil(samples / parts)
         networks = max(1, rows // size)
         found: list[tuple[Any, Tensor, int]] = []
         for start in range(0, members, networks):
             runner.begin(slice(start, min(start + networks, members)))
-            own = [self._add(runner, sums, *piece) for piece in split(batch, size)]
+            watch = self.watch if start == 0 else nullcontext()  # others have the same loss
+            own = [self._add(runner, sums, watch, *piece) for piece in split(batch, size)]
             found = found or own
         labels, losses, weight = found[0]
         if parts > 1:
@@ -118,15 +124,20 @@ class Chain:
         return self._runners[kind]
 
     def _add(
-        self, runner: Runner, sums: Sums, inputs: Tensor, targets: Any
+        self,
+        runner: Runner,
+        sums: Sums,
+        watch: AbstractContextManager[Any],
+        inputs: Tensor,
+        targets: Any,
     ) -> tuple[Any, Tensor, int]:
         """Add what some networks contribute on some samples; return as `add` does."""
         samples = len(inputs)
         outputs = runner.outputs(inputs.detach()).detach().requires_grad_()
-        with self.watch:
-            if len(outputs) > samples:
-                targets = mapped(partial(_repeated, len(outputs) // samples), targets)
-            copied = outputs.clone()  # the loss may change it in place
+        copied = outputs.clone()  # the loss may change it in place
+        if len(outputs) > samples:
+            targets = mapped(partial(_repeated, len(outputs) // samples), targets)
+        with watch:
             labels = self.objective.labels(copied, targets)
             losses, weight = self.objective.losses(copied, labels)
         for number, loss in enumerate(losses):

@@ -102,13 +102,14 @@ def fill_squares(values: NDArray[Any], exponent: int, squares: NDArray[Any]) -> 
             squares[k, i] = x * x
 
 
-@numba.njit("void(f4[:,::1], f4[::1], i8[::1], b1[::1], f4[::1])", **OPTIONS)
+@numba.njit("void(f4[:,::1], f4[::1], i8[::1], b1[::1], f4[::1], f4[::1])", **OPTIONS)
 def forward(
     inputs: NDArray[Any],
     parameters: NDArray[Any],
     widths: NDArray[Any],
     rectified: NDArray[Any],
     outputs: NDArray[Any],
+    transposed: NDArray[Any],
 ) -> None:
     """Fill in the outputs of all layers.
 
@@ -124,9 +125,10 @@ def forward(
         Which layers are followed by a ReLU.
     outputs
         Those of each layer, (sample, width), one after the other.
+    transposed
+        Scratch as large as the parameters; aligned, which memory allocated here might not be.
     """
     samples, layers = inputs.shape[0], len(rectified)
-    transposed = np.empty_like(parameters)
     place = 0
     for layer in range(layers):
         before, width = widths[layer], widths[layer + 1]
@@ -157,7 +159,9 @@ def forward(
 
 
 @numba.njit(
-    "void(f4[:,::1], f4[:,::1], f4[::1], i8[::1], b1[::1], f4[::1], i8, i8, f8[::1])", **OPTIONS
+    "void(f4[:,::1], f4[:,::1], f4[::1], i8[::1], b1[::1], f4[::1], i8, i8, f8[::1], f4[::1], "
+    "f4[:,::1])",
+    **OPTIONS,
 )
 def add_squares(
     gradient: NDArray[Any],
@@ -169,6 +173,8 @@ def add_squares(
     lowest: int,
     peak: int,
     totals: NDArray[Any],
+    sums: NDArray[Any],
+    memory: NDArray[Any],
 ) -> None:
     """Add the squared per-sample gradients of all parameters from some layer on.
 
@@ -185,11 +191,14 @@ def add_squares(
         squared.
     totals
         Sums of squares, laid out as the parameters.
+    sums
+        Scratch as large as the parameters, aligned.
+    memory
+        Scratch of four rows, each for `BLOCK` samples of the widest layer, aligned.
     """
-    samples, layers, widest = inputs.shape[0], len(rectified), widths.max()
-    sums = np.zeros(len(parameters), np.float32)
+    samples, layers = inputs.shape[0], len(rectified)
+    sums[:] = 0
     exponents = np.full((layers, 2), UNSET)
-    memory = np.empty((4, BLOCK * widest), np.float32)
     for start in range(0, samples, BLOCK):
         stop = min(start + BLOCK, samples)
         some = stop - start

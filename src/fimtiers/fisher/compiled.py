@@ -12,6 +12,10 @@ from fimtiers.fisher.links import Links
 from fimtiers.fisher.squares import PEAK_EXPONENT
 from fimtiers.fisher.sums import Sums
 
+PADDING = 208
+"""Floats between blocks of scratch, lest they lie a whole number of pages apart, where writing to
+one delays reading from another."""
+
 
 class Compiled:
     """Forward and backward passes of some networks of a chain at a time.
@@ -42,7 +46,8 @@ class Compiled:
             [n for s in links.stages for n in s.names], self.totals.split(sizes), strict=True
         )
         self.parts = {name: part for name, part in parts if name in names}
-        self.kept = torch.empty(0)
+        self.kept, self.scratch = torch.empty(0), torch.empty(sum(sizes))
+        self.memory = torch.empty(4, chain_kernel.BLOCK * max(links.widths) + PADDING)
 
     def begin(self, some: slice) -> None:
         """Take the parameters of some networks."""
@@ -62,8 +67,9 @@ class Compiled:
             self.kept = torch.empty(networks, samples * self.entries)
         for parameters, kept in zip(self.parameters, self.kept, strict=True):
             self.kernel.forward(
-                self.inputs.numpy(), parameters.numpy(), self.widths, self.rectified, kept.numpy()
-            )
+                self.inputs.numpy(), parameters.numpy(), self.widths, self.rectified,
+                kept.numpy(), self.scratch.numpy(),
+            )  # fmt: skip
         width = self.links.widths[-1]
         return self.kept[:, -samples * width :].reshape(-1, width)
 
@@ -75,7 +81,7 @@ class Compiled:
             self.kernel.add_squares(
                 own.numpy(), self.inputs.numpy(), self.parameters[number].numpy(), self.widths,
                 self.rectified, self.kept[number].numpy(), self.lowest, PEAK_EXPONENT,
-                self.totals.numpy(),
+                self.totals.numpy(), self.scratch.numpy(), self.memory.numpy(),
             )  # fmt: skip
             member = self.some.start + number
             torch._foreach_add_(

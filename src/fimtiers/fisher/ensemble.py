@@ -21,6 +21,7 @@ from fimtiers.fisher.batches import (
     length,
     micro_batches,
     pairs,
+    part,
     split,
 )
 from fimtiers.fisher.calibration import SAMPLES, TOLERANCE, calibrate
@@ -94,7 +95,8 @@ def diagonal_ensemble(
     names = chosen(named, parameters)
     links = links_of(models) if check else None
     if links is not None:
-        results = _of_chain(links, first, objective, names, data, micro_batch, memory)
+        with torch.inference_mode(False), torch.enable_grad():
+            results = _of_chain(links, first, objective, names, data, micro_batch, memory)
         if results is not None:
             return results
     scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
@@ -130,21 +132,23 @@ def _of_chain(
     memory: int,
 ) -> list[Diagonal] | None:
     """Return the diagonals of chains of layers, None if the loop over `first` gives others."""
-    few = first_samples(data, SAMPLES)
-    if not links.takes(few[0]) or not _agrees_with_loop(links, first, objective, names, few):
-        return None
     named, members = dict(first.named_parameters()), len(links.stages[0].layers)
     sums = Sums({name: torch.Size((members, *named[name].shape)) for name in names})
     chain, n = Chain(links, objective, names, memory), 0
     for batch in pairs(data):
+        size = min(length(batch[0]), micro_batch or length(batch[0]))
         if not links.takes(batch[0]):
             return None
-        for part in split(batch, micro_batch or length(batch[0])):
+        if n == 0 and not _agrees_with_loop(links, first, objective, names, batch, size):
+            return None
+        for piece in split(batch, size):
             try:
-                _, losses, weight = chain.add(part, sums)
+                _, losses, weight = chain.add(piece, sums)
             except LossOfParametersError:
                 return None
             n += len(losses) * weight
+    if n == 0:
+        raise ValueError("data holds no sample; expected at least one (inputs, targets) pair")
     own, routes = [sums.of_member(s) for s in range(members)], dict.fromkeys(names, ROUTE)
     return [Diagonal(m.totals, n, routes, m.exponents, unit=objective.unit) for m in own]
 
@@ -155,12 +159,17 @@ def _agrees_with_loop(
     objective: Objective,
     names: Sequence[str],
     batch: tuple[Inputs, Any],
+    size: int,
 ) -> bool:
-    """Return whether the loop over samples gives the same for the first network."""
+    """Return whether the loop gives the same for some samples and the first network.
+
+    These are run as they will be among `size`.
+    """
+    batch = part(batch, 0, SAMPLES)
     alone, named = Chain(links.of_member(0), objective, names), dict(model.named_parameters())
     sums = Sums({name: named[name].shape for name in names})
     try:
-        _, losses, _ = alone.add(batch, sums)
+        _, losses, _ = alone.add(batch, sums, like=size)
     except LossOfParametersError:
         return False
     found = {name: total.norm() for name, total in sums.totals.items()}

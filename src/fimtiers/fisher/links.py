@@ -164,8 +164,9 @@ def _is_sound(layers: Sequence[nn.Linear]) -> bool:
 
 
 def _settings(chain: Sequence[tuple[str, Any]]) -> list[tuple[object, ...]]:
-    """Return what networks of one architecture have in common, such as names and slopes."""
-    return [
-        (name, type(module), {key: x for key, x in module.__dict__.items() if key[0] != "_"})
-        for name, module in chain
-    ]
+    """Return what networks of one architecture have in common: names, sizes, slopes and so on."""
+    return [(name, type(module), *_own(module.__dict__)) for name, module in chain]
+
+
+def _own(attributes: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    return ((key, x) for key, x in attributes.items() if key[0] != "_")

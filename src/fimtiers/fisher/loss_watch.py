@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
-from fimtiers.fisher.tracked import leaves
+
+SEQUENCES = (tuple, list)
+"""Arguments that parameters are looked for in."""
 
 
 class LossOfParametersError(Exception):
@@ -23,7 +25,7 @@ class LossWatch(TorchFunctionMode):
         Tensors that must not be met.
     """
 
-    def __init__(self, parameters: Iterable[Tensor | None]) -> None:
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
         super().__init__()
         self.parameters = frozenset(id(p) for p in parameters)
 
@@ -41,6 +43,13 @@ class LossWatch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in SUSPECT:
             refuse_coupled_call(name, args, kwargs)
-        if any(id(x) in self.parameters for x in leaves((args, kwargs))):
+        if self._met(args) or (kwargs and self._met(kwargs.values())):
             raise LossOfParametersError(f"the loss meets a parameter in {name}")
         return func(*args, **kwargs)
+
+    def _met(self, args: Iterable[Any]) -> bool:
+        """Return whether a parameter is among arguments; called for every operation."""
+        for x in args:
+            if id(x) in self.parameters or (isinstance(x, SEQUENCES) and self._met(x)):
+                return True
+        return False
