@@ -52,7 +52,8 @@ Row = dict[str, Any]
 def measure(name: str) -> list[Row]:
     """Return one row per method, the plain pass first."""
     workload = make(name)
-    rows = {"plain pass": Row(status="", samples=len(workload.inputs))}
+    passes = peers.plain_passes(workload.models)
+    rows = {method: Row(status="", samples=len(workload.inputs)) for method in passes}
     extracts = {}
     for method, prepare in peers.methods(workload.models).items():
         rows[method], extract = check(workload, prepare)
@@ -113,16 +114,20 @@ def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Ro
     """Run all methods in turn, `ROUNDS` times, and add ratios to the plain pass to the rows."""
     x, y = workload.inputs, workload.targets
     spent = dict.fromkeys(extracts, 0.0)
-    ratios: dict[str, list[float]] = {"plain pass": []}
+    passes = peers.plain_passes(workload.models)
+    ratios: dict[str, list[float]] = {method: [] for method in passes}
     further: dict[str, list[float]] = {}
-    peers.plain(workload.models, x, y)
+    for run in passes.values():
+        run(x, y)
     for method, (extract, samples) in extracts.items():
         # Kernels of `fimtiers` are compiled when there is enough to do.
         few = samples if method.startswith("fimtiers") else min(samples, CHECKED)
         extract(x[:few].clone(), y[:few])
     for number in range(ROUNDS):
-        unit = cpu_time(lambda: peers.plain(workload.models, x, y))
-        ratios["plain pass"].append(1.0)
+        units = {method: cpu_time(lambda r=run: r(x, y)) for method, run in passes.items()}
+        unit = units["plain pass"]
+        for method, seconds in units.items():
+            ratios[method].append(seconds / unit)
         for method, (extract, n) in extracts.items():
             if spent[method] > BUDGET and not (method.startswith("fimtiers") or number < 1):
                 continue
@@ -182,10 +187,8 @@ def peak_memory(name: str, method: str, samples: int) -> float:
     warnings.simplefilter("ignore")
     workload = make(name)
     x, y = workload.inputs[:samples].clone(), workload.targets[:samples]
-    if method == "plain pass":
-        work: Callable[..., Any] = lambda a, b: peers.plain(workload.models, a, b)  # noqa: E731
-    else:
-        work = peers.methods(workload.models)[method](workload.models)
+    passes: dict[str, Callable[..., Any]] = {**peers.plain_passes(workload.models)}
+    work = passes.get(method) or peers.methods(workload.models)[method](workload.models)
     work(x, y)
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark

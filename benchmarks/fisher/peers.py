@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.fisher.workloads import loss
 from fimtiers.fisher import Diagonal, Extractor, diagonal, diagonal_ensemble
@@ -26,6 +26,32 @@ def plain(models: Sequence[nn.Module], inputs: Tensor, targets: Tensor) -> None:
         model.zero_grad(set_to_none=True)
         loss(model(inputs), targets).sum().backward()
         model.zero_grad(set_to_none=True)
+
+
+def plain_stacked(models: Sequence[nn.Module]) -> Callable[[Tensor, Tensor], None]:
+    """Return what runs one batched forward and backward pass of all models at once, by vmap."""
+    parameters, buffers = stack_module_state(list(models))
+
+    def outputs(parameters: Values, buffers: Values, inputs: Tensor) -> Tensor:
+        return functional_call(models[0], {**parameters, **buffers}, inputs)
+
+    def run(inputs: Tensor, targets: Tensor) -> None:
+        found = vmap(outputs, (0, 0, None))(parameters, buffers, inputs)
+        loss(found.flatten(0, 1), targets.repeat(len(models))).sum().backward()
+        for p in parameters.values():
+            p.grad = None
+
+    return run
+
+
+def plain_passes(models: Sequence[nn.Module]) -> dict[str, Callable[[Tensor, Tensor], None]]:
+    """Return the unit of all costs, and of several models also the pass of all at once."""
+    passes: dict[str, Callable[[Tensor, Tensor], None]] = {
+        "plain pass": lambda x, y: plain(models, x, y)
+    }
+    if len(models) > 1:
+        passes["plain pass, stacked"] = plain_stacked(models)
+    return passes
 
 
 def fimtiers(model: nn.Module) -> Extract:

@@ -41,7 +41,8 @@ range. There are {ROUNDS} rounds; a peer that has used {BUDGET:.0f} s takes part
 The set-up of a method is not counted: for `fimtiers` that of an `Extractor`, a call on few samples
 that finds routes and checks them against a single-sample loop. *First call* counts all of it: it is
 `diagonal` as called once. A further batch is what each batch of a call costs beyond the first. Of
-several networks, `fimtiers` and its first call take one after the other. Where the table gives a
+several networks, the plain pass, `fimtiers` and its first call take one after the other; the
+stacked plain pass is one of all at once, by torch.func.vmap. Where the table gives a
 peer fewer samples than the plain pass, its cost is scaled to all. vmap runs in chunks of 8, 32 and
 128 samples, or all if there are fewer, and the fastest is shown.
 
@@ -132,7 +133,7 @@ def draw_workload(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(range(len(NAMES)), NAMES.values())
     axes.set_title(rows.title[0].replace(", ", "\n", 1), loc="left")
     positions = {name: y for y, name in enumerate(NAMES)}
-    for row in rows.iloc[1:].itertuples():
+    for row in rows[~rows.method.str.startswith("plain pass")].itertuples():
         y = positions[row.method.split(",")[0] if row.method.startswith("vmap") else row.method]
         colour = COLOURS["deep" if row.method.startswith("fimtiers") else "rest"]
         if pd.isna(row.ratio):

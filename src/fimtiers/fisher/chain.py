@@ -111,12 +111,17 @@ class Chain:
             watch = self.watch if start == 0 else nullcontext()  # others have the same loss
             own = [self._add(runner, sums, watch, *piece) for piece in split(batch, size)]
             found = found or own
+        runner.end()
         labels, losses, weight = found[0]
         if parts > 1:
             losses = torch.cat([own for _, own, _ in found])
             drawn = self.objective.kind == "mc"
             labels = torch.cat([own for own, _, _ in found]) if drawn else batch[1]
         return labels, losses, weight
+
+    def release(self) -> None:
+        """Let go of large buffers; small ones are kept for the next batch."""
+        self._runners = {k: r for k, r in self._runners.items() if r.kept_bytes <= BUFFER_BYTES}
 
     def _runner(self, kind: type[Runner]) -> Runner:
         if kind not in self._runners:

@@ -92,6 +92,15 @@ class Compiled:
                 list(self.parts.values()),
             )
 
+    def end(self) -> None:
+        """Let go of data and parameters."""
+        self.inputs = self.parameters = torch.empty(0)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the buffer."""
+        return self.kept.nbytes
+
 
 def suits(links: Links, sums: Sums, samples: int) -> bool:
     """Return whether compiled code is made for a chain, and worth loading for so many samples."""

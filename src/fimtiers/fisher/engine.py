@@ -71,6 +71,8 @@ class Engine:
         sums = self.sums
         self.sums, self.sites = Sums({}), []
         self.interception.bind(self.sums)
+        if self._chain is not None:
+            self._chain.release()
         return sums
 
     def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:

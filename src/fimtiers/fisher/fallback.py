@@ -14,7 +14,7 @@ from fimtiers.fisher.batches import Inputs, call, length, part
 from fimtiers.fisher.forms import Dense
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.squares import Scaler
-from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.sums import TILE, Sums
 from fimtiers.fisher.tracked import mapped
 
 CHUNK_BYTES = 64 << 20
@@ -52,10 +52,18 @@ def add_by_loop(
             )
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
-                    squares = Dense(gradient[None]).squares(Scaler())
-                    sums.add(name, sums.totals[name], *squares, sign)
+                    _add_square(sums, name, gradient, sign)
             del gradients, gradient  # lest they exist beside those of the next sample
     return torch.cat(values)
+
+
+def _add_square(sums: Sums, name: str, gradient: Tensor, sign: float) -> None:
+    total = sums.totals[name]
+    if total.dtype == torch.float64 and total.device == gradient.device and total.numel() <= TILE:
+        exact = gradient.double()  # whose square needs no scale
+        total.addcmul_(exact, exact, value=sign)
+    else:
+        sums.add(name, total, *Dense(gradient[None]).squares(Scaler()), sign)
 
 
 def add_by_vmap(

@@ -33,6 +33,8 @@ class Layerwise:
         self.widths, self.dtype = links.widths[1:], weight.dtype
         self.entries = sum(self.widths) + 2 * max(self.widths)
         self.lowest = links.lowest(names)
+        self.arriving: list[Tensor] = []
+        self.derivatives: list[list[Derivative]] = []
         self._memory: list[Tensor] = []
         self._rows, self._shape = 0, (0, 0)
         self._views: tuple[list[Tensor], list[Tensor]] = [], []
@@ -50,8 +52,7 @@ class Layerwise:
         if self.links.leading:
             data, _ = applied(self.links.leading, data.clone())
         data = data.expand(networks, *data.shape)
-        self.arriving: list[Tensor] = []
-        self.derivatives: list[list[Derivative]] = []
+        self.arriving, self.derivatives = [], []
         for stage, (weight, bias), buffer in zip(
             self.links.stages, self.parameters, outgoing, strict=True
         ):
@@ -85,6 +86,15 @@ class Layerwise:
             if number > self.lowest:
                 weight, _ = self.parameters[number]
                 gradient = torch.bmm(gradient, weight, out=passing[number - 1])
+
+    def end(self) -> None:
+        """Let go of data and parameters."""
+        self.arriving, self.derivatives, self.parameters = [], [], []
+
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the buffers."""
+        return sum(buffer.nbytes for buffer in self._memory)
 
     def _square(self, number: int, gradient: Tensor, sums: Sums) -> None:
         """Add the squares of a layer's gradients, given that of its outputs."""

@@ -1,5 +1,6 @@
 """Single networks run as chains: by hand where nothing else would notice, or else as always."""
 
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -317,3 +318,14 @@ def test_ensembles_take_gradients_even_where_they_are_switched_off():
 def test_an_ensemble_needs_data():
     with pytest.raises(ValueError, match="no sample"):
         diagonal_ensemble([rectifier(6, 8, 3)], cross_entropy, [])
+
+
+@pytest.mark.parametrize(
+    "model", [rectifier(6, 64, 64, 3), network(nn.GELU())], ids=["compiled", "layerwise"]
+)
+def test_data_are_let_go_after_a_call(model):
+    extract, inputs = Extractor(model, wavy), X.clone()
+    assert_taken(extract((inputs, None)))
+    alive = weakref.ref(inputs)
+    del inputs
+    assert alive() is None
