@@ -72,7 +72,8 @@ def test_a_parameter_without_a_role_is_named():
 @pytest.mark.parametrize("measure", [fisher_of_modules, fisher_with_gradient_norms])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_fisher_diagonal_is_the_mean_square_of_single_probe_gradients(measure, dtype, monkeypatch):
-    monkeypatch.setattr("fimtiers.networks.per_sample.ELEMENTS_PER_CHUNK", 200)
+    monkeypatch.setattr("fimtiers.networks.per_sample.PROBES_PER_PASS", 4)
+    monkeypatch.setattr("fimtiers.networks.per_sample.ELEMENTS_PER_CHUNK", 50)
     state, _, _ = module_state(build, np.array([0, 5]), ROLES)
     modules = [fill(build, theta, dtype) for theta in state.theta]
     result = measure(state, modules, loss, lambda s, n: draw(s, n).to(dtype), 9)

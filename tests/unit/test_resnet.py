@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fimtiers.networks.batch_norm import BatchNorm, calibrate
+from fimtiers.networks.batch_norm import BatchNorm, BatchVariance, calibrate
 from fimtiers.networks.modules import construct
 from fimtiers.substrates import resnet
 from fimtiers.tiers import published_ratio
@@ -49,6 +49,24 @@ def test_batch_norm_equals_torchs_with_running_statistics():
     calibrate(ours, x)
     theirs.train()(x)
     torch.testing.assert_close(ours(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("distance", [1, 1e-4, 1e-7])
+def test_variance_and_its_derivative_of_two_rows_are_torchs_to_the_last_bit(distance):
+    generator = torch.Generator().manual_seed(0)
+    middle = torch.randn(50, 1, 64, generator=generator)
+    x = middle + distance * torch.randn(50, 2, 64, generator=generator)
+    x.requires_grad_()
+    gradient = torch.randn(50, 1, 64, generator=generator)
+    ours, theirs = BatchVariance.apply(x), x.var(-2, correction=0, keepdim=True)
+    assert torch.equal(ours, theirs)
+    derivatives = (torch.autograd.grad(value, x, gradient)[0] for value in (ours, theirs))
+    assert torch.equal(*derivatives)
+
+
+def test_derivative_of_the_variance_is_that_of_finite_differences():
+    x = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    assert torch.autograd.gradcheck(BatchVariance.apply, x)
 
 
 def test_calibrated_statistics_are_those_of_a_large_batch():

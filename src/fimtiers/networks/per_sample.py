@@ -1,28 +1,31 @@
 """The Fisher diagonal of a torch module together with the norm of each probe's gradient.
 
 The norms say how many probes the mean rests on, and `fimtiers.networks.module_fisher`, which sums
-squares without forming gradients, does not know them. Here the gradients of a chunk of probes are
-formed, in the precision of the module, then squared and added in double precision.
+squares without forming gradients, does not know them. Here the gradients of a few probes at a time
+are formed, in the precision of the module, then squared and added in double precision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
 
 from fimtiers import torch_generators
+from fimtiers.networks.gradient_factors import gradient_factors
 from fimtiers.networks.modules import Draw, Loss
 from fimtiers.networks.unit_counts import count_units
 from fimtiers.partial_probes import partial_counts, stretches
 from fimtiers.progress import track
 from fimtiers.records import FisherDiagonal, State
 
-ELEMENTS_PER_CHUNK = 2**24
-"""Probes are taken in chunks whose gradients hold this many numbers: 64 MiB in float32."""
+PROBES_PER_PASS = 50
+"""So many probes go through the module at once; their activations stay in memory."""
+
+ELEMENTS_PER_CHUNK = 2**18
+"""Gradients are formed so many numbers at a time: with their squares 3 MiB, which caches hold."""
 
 
 def fisher_with_gradient_norms(
@@ -33,8 +36,8 @@ def fisher_with_gradient_norms(
     Parameters
     ----------
     state, modules, loss, draw, probes
-        As in `fimtiers.networks.module_fisher.fisher_of_modules`; here the module and the loss
-        get one probe at a time, without the first axis.
+        As in `fimtiers.networks.module_fisher.fisher_of_modules`; here the parameters belong to
+        linear layers and to `fimtiers.networks.batch_norm.BatchNorm`.
 
     Returns
     -------
@@ -98,36 +101,30 @@ def sum_squared_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Squa
 
     Parameters
     ----------
-    module
-        Without state that changes when it is called.
-    loss
-        Loss of one probe.
-    probes
-        Shape (probe, ...).
+    module, loss, probes
+        As in `fimtiers.networks.gradient_factors.gradient_factors`.
     """
-    parameters = _parameters(module)
     squares = {
-        name: value.new_zeros(value.shape, dtype=torch.float64)
-        for name, value in parameters.items()
+        name: value.new_zeros(value.numel(), dtype=torch.float64)
+        for name, value in module.named_parameters()
     }
     squared_norms = torch.zeros(len(probes), dtype=torch.float64)
     total_loss = 0.0
-    per_probe = _per_probe(module, loss)
-    size = max(1, ELEMENTS_PER_CHUNK // sum(value.numel() for value in parameters.values()))
     partial = {}
-    starts = [n for first, last in stretches(len(probes)) for n in range(first, last, size)]
+    starts = [n for a, b in stretches(len(probes)) for n in range(a, b, PROBES_PER_PASS)]
     stops = [*starts[1:], len(probes)]
-    chunks = list(zip(starts, stops, strict=True))
-    for start, stop in track(chunks, len(chunks), f"groups of {size} probes"):
-        chunk, norms = probes[start:stop], squared_norms[start:stop]
-        gradients, losses = per_probe(parameters, chunk)
+    passes = list(zip(starts, stops, strict=True))
+    for start, stop in track(passes, len(passes), f"groups of {PROBES_PER_PASS} probes"):
+        factors, losses = gradient_factors(module, loss, probes[start:stop])
         total_loss += losses.double().sum().item()
-        for name, gradient in gradients.items():
-            squared = gradient.double().square()
-            squares[name] += squared.sum(0)
-            norms += squared.flatten(1).sum(1)
+        norms = squared_norms[start:stop]
+        for name, factor in factors.items():
+            for chosen, gradients in factor.split(ELEMENTS_PER_CHUNK):
+                squared = gradients.double().square_()
+                squares[name] += squared.sum(0)
+                norms[chosen] += squared.sum(1)
         if stop in partial_counts(len(probes)) or stop == len(probes):
-            partial[stop] = torch.cat([value.flatten() for value in squares.values()]).numpy()
+            partial[stop] = torch.cat(list(squares.values())).numpy()
     flat = partial.pop(len(probes))
     return SquaredGradients(flat, squared_norms.numpy(), total_loss, partial)
 
@@ -137,20 +134,9 @@ def per_probe_gradients(module: nn.Module, loss: Loss, probes: Tensor) -> Tensor
 
     Arguments as `sum_squared_gradients`; all gradients are kept, so this is for few probes.
     """
-    gradients, _ = _per_probe(module, loss)(_parameters(module), probes)
-    return torch.cat([gradient.flatten(1) for gradient in gradients.values()], dim=1)
-
-
-def _parameters(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in module.named_parameters()}
-
-
-def _per_probe(
-    module: nn.Module, loss: Loss
-) -> Callable[[dict[str, Tensor], Tensor], tuple[dict[str, Tensor], Tensor]]:
-    """Return a function of parameters and probes that gives all gradients and losses."""
-
-    def probe_loss(values: dict[str, Tensor], probe: Tensor) -> Tensor:
-        return loss(functional_call(module, values, (probe,)), probe)
-
-    return vmap(grad_and_value(probe_loss), in_dims=(None, 0))
+    factors, _ = gradient_factors(module, loss, probes)
+    blocks = [
+        torch.cat([gradients for _, gradients in factor.split(ELEMENTS_PER_CHUNK)])
+        for factor in factors.values()
+    ]
+    return torch.cat(blocks, dim=1)
