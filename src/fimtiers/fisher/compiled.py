@@ -7,10 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fimtiers.fisher.kernel import MINIMUM_PRODUCTS, PAIR_LENGTH
+from fimtiers.fisher.kernel import PAIR_LENGTH
 from fimtiers.fisher.links import Links
 from fimtiers.fisher.squares import PEAK_EXPONENT
 from fimtiers.fisher.sums import Sums
+
+MINIMUM_PRODUCTS = 1 << 21
+"""Below this many products, samples times weights, the code is not worth loading."""
 
 PADDING = 208
 """Floats between blocks of scratch, lest they lie a whole number of pages apart, where writing to

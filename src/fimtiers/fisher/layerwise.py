@@ -13,6 +13,12 @@ from fimtiers.fisher.sums import Sums
 Parameters = tuple[Tensor, Tensor | None]
 """Weights (network, output, input) and biases (network, 1, output) of a layer."""
 
+FEW_ENTRIES = 1 << 12
+"""Gradients and inputs of so few entries are squared in float64, which needs no scale: finding one
+would take longer."""
+
+CPU = torch.device("cpu")
+
 
 class Layerwise:
     """Forward and backward passes of some networks of a chain at a time.
@@ -98,19 +104,27 @@ class Layerwise:
 
     def _square(self, number: int, gradient: Tensor, sums: Sums) -> None:
         """Add the squares of a layer's gradients, given that of its outputs."""
-        stage, scaler = self.links.stages[number], Scaler()
-        left, right = gradient.transpose(0, 1), self.arriving[number].transpose(0, 1)
-        weight, bias = stage.names
+        data, (weight, bias) = self.arriving[number], self.links.stages[number].names
+        few = max(gradient.numel(), data.numel()) <= FEW_ENTRIES
+        if few and sums.dtype == torch.float64 and torch.device(sums.device) == CPU:
+            left, right = gradient.double().square(), data.double().square()
+            if weight in self.names:
+                self._own(sums.totals[weight], 2).baddbmm_(left.mT, right)
+            if bias in self.names:
+                self._own(sums.totals[bias], 1).add_(left.sum(1))
+            return
+        scaler = Scaler()
+        left, right = gradient.transpose(0, 1), data.transpose(0, 1)
         if weight in self.names:
             squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
-            sums.add(weight, self._own(sums.totals[weight], squares), squares, exponent)
+            sums.add(weight, self._own(sums.totals[weight], 2), squares, exponent)
         if bias in self.names:
             squares, exponent = scaler.summed(left)
-            sums.add(bias, self._own(sums.totals[bias], squares), squares, exponent)
+            sums.add(bias, self._own(sums.totals[bias], 1), squares, exponent)
 
-    def _own(self, totals: Tensor, squares: Tensor) -> Tensor:
-        """Return the part of the sums that belongs to the networks at hand."""
-        return totals.view(-1, *squares.shape[1:])[self.some]
+    def _own(self, totals: Tensor, axes: int) -> Tensor:
+        """Return the part of the sums of a parameter with so many axes that is of the networks."""
+        return totals.view(-1, *totals.shape[totals.ndim - axes :])[self.some]
 
     def _buffers(self, networks: int, samples: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return where the outputs of layers go, and their gradients, which take turns in two."""

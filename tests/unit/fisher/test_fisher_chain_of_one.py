@@ -86,7 +86,7 @@ def test_functions_of_the_inputs_and_of_the_outputs():
     assert_taken(assert_agrees(model, X))
 
 
-@pytest.mark.parametrize("widths", [(6, 64, 64, 3), (6, 37, 100, 65, 10), (6, 256, 3)])
+@pytest.mark.parametrize("widths", [(6, 96, 96, 3), (6, 37, 100, 65, 10), (6, 256, 32, 3)])
 def test_compiled_chains_agree_with_the_definition(widths):
     model = rectifier(*widths)
     links = links_of([model])
@@ -119,7 +119,7 @@ def test_compiled_and_layerwise_passes_are_the_same(scale, samples):
 
 
 def test_dead_units_have_exact_zeros():
-    model = rectifier(6, 64, 64, 3)
+    model = rectifier(6, 96, 96, 3)
     nn.init.constant_(model[0].bias[:10], -100.0)
     result = diagonal(model, wavy, (X, None))
     assert_taken(result)
@@ -129,7 +129,7 @@ def test_dead_units_have_exact_zeros():
 
 @pytest.mark.parametrize("kind", ["mc", "exact"])
 def test_batches_run_in_parts_give_the_same(kind, monkeypatch):
-    model = rectifier(6, 64, 64, 3)
+    model = rectifier(6, 96, 96, 3)
     whole = diagonal(model, Categorical(), (X, None), kind=kind)
     monkeypatch.setattr(chains, "BUFFER_BYTES", 100 * 4 * 131)
     monkeypatch.setattr(chains, "BUFFER_PER_PARAMETER", 0)
@@ -140,7 +140,7 @@ def test_batches_run_in_parts_give_the_same(kind, monkeypatch):
 
 
 def test_sums_in_float32_and_in_files(tmp_path):
-    model = rectifier(6, 64, 64, 3)
+    model = rectifier(6, 96, 96, 3)
     expected = diagonal(model, wavy, (X, None)).flat()
     single = diagonal(model, wavy, (X, None), accumulate=torch.float32)
     stored = diagonal(model, wavy, (X, None), directory=tmp_path)
@@ -150,7 +150,7 @@ def test_sums_in_float32_and_in_files(tmp_path):
 
 @pytest.mark.parametrize("names", [["2.weight"], ["2.bias", "4.bias"], ["0.bias"]])
 def test_some_parameters_of_a_compiled_chain(names):
-    model = rectifier(6, 64, 64, 3)
+    model = rectifier(6, 96, 96, 3)
     everything = diagonal(model, wavy, (X, None))
     result = diagonal(model, wavy, (X, None), parameters=names)
     assert list(result) == names
@@ -208,7 +208,7 @@ def derive_a_parameter(model):
 )  # fmt: skip
 @pytest.mark.parametrize("before", [False, True], ids=["from the first call", "later"])
 def test_what_would_not_be_run_by_hand_is_not_bypassed(change, before):
-    model = rectifier(6, 64, 64, 3)
+    model = rectifier(6, 96, 96, 3)
     extract = Extractor(model, wavy)
     if before:
         assert_taken(extract((X, None)))
@@ -219,7 +219,7 @@ def test_what_would_not_be_run_by_hand_is_not_bypassed(change, before):
 
 
 def test_hooks_of_all_modules_are_not_bypassed():
-    extract = Extractor(rectifier(6, 64, 64, 3), wavy)
+    extract = Extractor(rectifier(6, 96, 96, 3), wavy)
     expected = extract((X, None))
     handle = nn.modules.module.register_module_forward_hook(lambda module, inputs, output: None)
     try:
@@ -238,7 +238,7 @@ def test_modes_are_not_bypassed():
             self.calls += func is F.linear
             return func(*args, **(kwargs or {}))
 
-    extract = Extractor(rectifier(6, 64, 64, 3), wavy)
+    extract = Extractor(rectifier(6, 96, 96, 3), wavy)
     assert_taken(extract((X, None)))
     with Seen() as seen:
         assert_general(extract((X, None)))
@@ -246,7 +246,7 @@ def test_modes_are_not_bypassed():
 
 
 def test_autocast_is_not_bypassed():
-    extract = Extractor(rectifier(6, 64, 64, 3), wavy)
+    extract = Extractor(rectifier(6, 96, 96, 3), wavy)
     exact = extract((X, None))
     with torch.autocast("cpu", torch.bfloat16):
         result = extract((X, None))
@@ -308,7 +308,7 @@ def test_functions_of_different_settings_are_not_stacked():
 
 
 def test_ensembles_take_gradients_even_where_they_are_switched_off():
-    members = [rectifier(6, 64, 64, 3), rectifier(6, 64, 64, 3)]
+    members = [rectifier(6, 96, 96, 3), rectifier(6, 96, 96, 3)]
     expected = diagonal_ensemble(members, cross_entropy, (X, LABELS))
     with torch.no_grad():
         found = diagonal_ensemble(members, cross_entropy, (X, LABELS))
@@ -321,7 +321,7 @@ def test_an_ensemble_needs_data():
 
 
 @pytest.mark.parametrize(
-    "model", [rectifier(6, 64, 64, 3), network(nn.GELU())], ids=["compiled", "layerwise"]
+    "model", [rectifier(6, 96, 96, 3), network(nn.GELU())], ids=["compiled", "layerwise"]
 )
 def test_data_are_let_go_after_a_call(model):
     extract, inputs = Extractor(model, wavy), X.clone()
