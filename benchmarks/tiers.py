@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fimtiers.streaming_tiers import TierHistogram, summarise_histogram
+from fimtiers.streaming_tiers import TierHistogram, summarise_histogram, summarise_values
 
 ROUNDS = 5
 PIECE = 1 << 20
@@ -38,7 +38,9 @@ def measure(size: int) -> dict[str, float]:
     counts = np.zeros(1 << 16, np.int64)
     count_upper_halves(patterns[:1], counts)
     largest(patterns[:1])
-    two_passes(values[:1000])
+    for warm in (values[:1000], values[: 1 << 23]):
+        two_passes(warm)
+        summarise_values(warm)
 
     def fill() -> None:
         copy[:] = values
@@ -50,7 +52,9 @@ def measure(size: int) -> dict[str, float]:
         "histogram: one counter per value": (
             _nothing, lambda: count_upper_halves(patterns, counts),
         ),
-        "tier statistics: both passes": (_nothing, lambda: two_passes(values)),
+        "tier statistics: histogram alone": (_nothing, lambda: TierHistogram().add(values)),
+        "tier statistics: stream, two passes": (_nothing, lambda: two_passes(values)),
+        "tier statistics: array": (_nothing, lambda: summarise_values(values)),
     }  # fmt: skip
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):

@@ -6,17 +6,18 @@ integers. `fimtiers.streaming_tiers` makes such histograms.
 """
 
 from dataclasses import dataclass
-from math import fsum
+from functools import cache
+from math import fsum, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fimtiers.pattern_counts import LOWER_BITS, LOWER_VALUES
 from fimtiers.tiers.logarithm import FEWEST_FOR_MOMENTS
 
-LOWER_BITS = 16
-LOWER_VALUES = 1 << LOWER_BITS
 BINS = 1 << 15
 MANTISSA_BITS = 23
+BINS_OF_EXPONENT = 1 << (MANTISSA_BITS - LOWER_BITS)
 SMALLEST_EXPONENT = -149
 SMALLEST_NORMAL_PATTERN = 1 << MANTISSA_BITS
 LN_SMALLEST_NORMAL = float(np.log(2.0**-126))
@@ -24,19 +25,36 @@ LN_SMALLEST_NORMAL = float(np.log(2.0**-126))
 
 def bin_sums(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sum of the values of every bin, shape (bin,), from bins of shape (bin, 3)."""
+    return _whole_sums(bins) * _scales()[1]
+
+
+def exponent_sums(bins: NDArray[np.int64], first: int, last: int) -> list[float]:
+    """Return the sums of the values in bins first, …, last − 1, one for each exponent.
+
+    Values of one exponent are whole numbers of one unit, so that few numbers remain to be added.
+    """
+    whole = np.zeros(BINS, np.int64)
+    whole[first:last] = _whole_sums(bins)[first:last]
+    unit = _scales()[1].reshape(-1, BINS_OF_EXPONENT)[:, 0]
+    return list((whole.reshape(-1, BINS_OF_EXPONENT).sum(1) * unit).tolist())
+
+
+def bin_sum(upper: int, count: int, lower: int) -> float:
+    """Return the sum of `count` values of one bin whose lower halves add up to `lower`."""
     mantissa, unit = _scales()
-    return (bins[:, 0] * (mantissa << LOWER_BITS) + bins[:, 1]) * unit
+    return (count * (int(mantissa[upper]) << LOWER_BITS) + lower) * float(unit[upper])
 
 
 def participation(bins: NDArray[np.int64], total: float) -> float:
     """Return (Σ F)² / Σ F²; NaN if all of F is zero."""
     if total == 0:
         return np.nan
-    mantissa, unit = _scales()
-    count, lower, square = bins.T.astype(np.float64)
+    used = np.flatnonzero(bins[:, 0])
+    mantissa, unit = (scale[used] for scale in _scales())
+    count, lower, square = bins[used].T.astype(np.float64)
     base = mantissa * float(LOWER_VALUES)
     squares = (count * base**2 + 2 * base * lower + square) * unit**2
-    return total**2 / fsum(squares)
+    return total**2 / float(squares.sum())
 
 
 def gini_coefficient(bins: NDArray[np.int64], total: float) -> tuple[float, float]:
@@ -54,8 +72,8 @@ def gini_coefficient(bins: NDArray[np.int64], total: float) -> tuple[float, floa
     before = np.cumsum(count) - count
     between = fsum((2 * before + count - n) * bin_sums(bins)[used])
     deviation = unit * np.sqrt(_variance(bins[used]))
-    within = fsum(count**2 * deviation / np.sqrt(3))
-    largest = fsum(count**2 * deviation / np.sqrt(2))
+    pairs = float((count**2 * deviation).sum())
+    within, largest = pairs / sqrt(3), pairs / sqrt(2)
     bound = max(within, largest - within)
     return (between + within) / (n * total), bound / (n * total)
 
@@ -104,7 +122,7 @@ def log_moments(
     middle = np.concatenate([s[0] for s in sums])
     power = np.concatenate([s[1] for s in sums], axis=1)
     mean = fsum(power[0] * middle + power[1]) / count
-    if len(used) == 1 and _all_equal(positive[used[0]]):
+    if len(used) == 1 and all_equal(positive[used[0]]):
         return LogMomentsOfBins(mean, 0.0, np.nan, np.nan)
     return LogMomentsOfBins(mean, *_standardised(power, middle - mean, count))
 
@@ -125,9 +143,10 @@ def _standardised(
 ) -> tuple[float, float, float]:
     """Return variance, skewness and excess kurtosis from sums of powers about mean + d."""
     n, t1, t2, t3, t4 = power
-    variance = fsum(n * d**2 + 2 * d * t1 + t2) / count
-    third = fsum(n * d**3 + 3 * d**2 * t1 + 3 * d * t2 + t3) / count
-    fourth = fsum(n * d**4 + 4 * d**3 * t1 + 6 * d**2 * t2 + 4 * d * t3 + t4) / count
+    d2 = d * d
+    variance = float((n * d2 + 2 * d * t1 + t2).sum()) / count
+    third = float((d * (n * d2 + 3 * d * t1 + 3 * t2) + t3).sum()) / count
+    fourth = float((d2 * (n * d2 + 4 * d * t1 + 6 * t2) + 4 * d * t3 + t4).sum()) / count
     return variance, third / variance**1.5, fourth / variance**2 - 3
 
 
@@ -137,15 +156,22 @@ def _variance(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.maximum(square / count - (lower / count) ** 2, 0)
 
 
-def _all_equal(row: NDArray[np.int64]) -> bool:
+def all_equal(row: NDArray[np.int64]) -> bool:
+    """Return whether the values of one bin that is not empty are equal."""
     count, lower, square = map(int, row)
     return count * square == lower**2
 
 
+def _whole_sums(bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sums of the values of the bins in units of each."""
+    return bins[:, 0] * (_scales()[0] << LOWER_BITS) + bins[:, 1]
+
+
+@cache
 def _scales() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return mantissa m and unit u of every bin: a value is (m · 2¹⁶ + lower half) · u."""
     upper = np.arange(BINS)
-    exponent = upper >> (MANTISSA_BITS - LOWER_BITS)
-    hidden = 1 << (MANTISSA_BITS - LOWER_BITS)
-    mantissa = (upper & (hidden - 1)) + np.where(exponent > 0, hidden, 0)
+    exponent = upper // BINS_OF_EXPONENT
+    hidden = np.where(exponent > 0, BINS_OF_EXPONENT, 0)
+    mantissa = upper % BINS_OF_EXPONENT + hidden
     return mantissa, np.ldexp(1.0, np.maximum(exponent - 1, 0) + SMALLEST_EXPONENT)

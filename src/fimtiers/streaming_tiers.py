@@ -1,4 +1,4 @@
-"""Tier statistics of a float32 diagonal of any length, in two passes and a few megabytes.
+"""Tier statistics of a float32 diagonal of any length, in a few megabytes.
 
 The bit patterns of non-negative float32 numbers are ordered as the numbers are, zero and subnormal
 numbers included. The first pass counts the upper half of the patterns: 2¹⁵ bins of relative width
@@ -14,6 +14,9 @@ shards can be merged, up to 2³¹ values in one bin:
     for chunk in chunks():
         boundaries.add(chunk)
     summary = summarise_histogram(histogram, boundaries)
+
+For an array in memory, `summarise_values` guesses those bins from a sample and needs one pass where
+the guess is right.
 
 Tier means, quantiles, masses, effective rank and zero fraction are exact up to the rounding of the
 result to double precision. Moments of ln F are summed to second order inside a bin; what is left
@@ -31,20 +34,38 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fimtiers.boundary_prediction import PredictedBins, predict_boundaries
 from fimtiers.float_bins import (
     BINS,
-    LOWER_BITS,
-    LOWER_VALUES,
     SMALLEST_NORMAL_PATTERN,
-    bin_sums,
+    all_equal,
     gini_coefficient,
     log_moments,
     participation,
+)
+from fimtiers.order_statistics import OrderStatistics
+from fimtiers.pattern_counts import (
+    ALL_BINS,
+    COUNT_SHIFT,
+    LOWER_BITS,
+    LOWER_VALUES,
+    PIECE,
+    RANGES,
+    count_lower,
+    move_counts,
+    ranges,
+    select_patterns,
 )
 from fimtiers.tiers.ratio import BOTTOM_PERCENT, TOP_PERCENT, divide, tier_size
 
 LARGEST_FINITE_PATTERN = 0x7F7FFFFF
 NEGATIVE_ZERO_PATTERN = 0x80000000
+NEGATIVE_ZERO_BIN = NEGATIVE_ZERO_PATTERN >> LOWER_BITS
+FIRST_NORMAL_BIN = SMALLEST_NORMAL_PATTERN >> LOWER_BITS
+FIRST_WRONG_BIN = (LARGEST_FINITE_PATTERN >> LOWER_BITS) + 1
+SELECTED = 1 << 18
+"""Values looked at together in the second pass, 1 MiB."""
+
 QUANTILES = (0.25, 0.99)
 GINI_CHUNK = 1 << 20
 
@@ -70,6 +91,29 @@ def summarise_stream(
     boundaries = histogram.boundaries()
     for chunk in chunks():
         boundaries.add(chunk)
+    return summarise_histogram(histogram, boundaries)
+
+
+def summarise_values(values: NDArray[np.float32]) -> dict[str, float]:
+    """Return the tier statistics of an array; the same numbers as `summarise_stream`, sooner.
+
+    Parameters
+    ----------
+    values
+        float32 of any shape.
+
+    Returns
+    -------
+    dict
+        See `summarise_histogram`.
+    """
+    patterns = _patterns(values)
+    predicted = predict_boundaries(patterns, wanted_ranks)
+    histogram = TierHistogram()
+    histogram.add_patterns(patterns, predicted)
+    boundaries = histogram.boundaries()
+    if not boundaries.fill(histogram, predicted):
+        boundaries.add(values)
     return summarise_histogram(histogram, boundaries)
 
 
@@ -106,16 +150,30 @@ class TierHistogram:
         TypeError
             If the values are not float32.
         ValueError
-            If one is negative, infinite or NaN; what precedes it is counted then.
+            If one is negative, infinite or NaN. Pieces of 2²³ values before it are counted then.
         """
-        patterns = _patterns(values)
-        zeros, stopped = _count_upper(patterns, self.bins, self.subnormal_log_sums)
-        self.zeros += int(zeros)
-        if stopped < len(patterns):
-            raise ValueError(
-                f"value {patterns[stopped : stopped + 1].view(np.float32)[0]} at {stopped}; "
-                "a Fisher diagonal is finite and not negative"
-            )
+        self.add_patterns(_patterns(values), PredictedBins([]))
+
+    def add_patterns(self, patterns: NDArray[np.uint32], predicted: PredictedBins) -> None:
+        """Count more values, given by their bit patterns; put those of predicted bins aside."""
+        patterns = np.ascontiguousarray(patterns)
+        table = np.zeros((ALL_BINS, 2), np.uint64)
+        for start in range(0, len(patterns), PIECE):
+            piece = patterns[start : start + PIECE]
+            predicted.count(piece, table)
+            if table[NEGATIVE_ZERO_BIN, 1] == 0:
+                table[0] += table[NEGATIVE_ZERO_BIN]
+                table[NEGATIVE_ZERO_BIN] = 0
+            _refuse_wrong(table, piece, start)
+            self._add_smallest(table, piece)
+            move_counts(table, self.bins)
+
+    def _add_smallest(self, table: NDArray[np.uint64], piece: NDArray[np.uint32]) -> None:
+        """Count zeros, and add up logarithms of subnormal values if there are any."""
+        if table[1:FIRST_NORMAL_BIN, 0].any() or table[0, 1]:
+            self.zeros += _add_subnormal_logs(piece, self.subnormal_log_sums)
+        else:
+            self.zeros += int(table[0, 0] >> COUNT_SHIFT)
 
     def merge(self, other: "TierHistogram") -> "TierHistogram":
         """Return the histogram of the values of both."""
@@ -136,7 +194,9 @@ class TierHistogram:
         if self.size == 0:
             raise ValueError("the histogram is empty; add values first")
         last_rank = np.cumsum(self.bins[:, 0])
-        wanted = np.searchsorted(last_rank, _ranks(self.size, self.size - self.zeros), "right")
+        wanted = np.searchsorted(
+            last_rank, wanted_ranks(self.size, self.size - self.zeros), "right"
+        )
         return BoundaryCounts(upper=np.unique(wanted))
 
 
@@ -160,9 +220,41 @@ class BoundaryCounts:
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count more values, the same ones as in the first pass."""
-        slot = np.full(BINS, -1, np.int8)
-        slot[self.upper] = np.arange(len(self.upper))
-        _count_lower(_patterns(values), slot, self.counts)
+        patterns = _patterns(values)
+        bins = self.upper.tolist()
+        if 0 in bins:
+            bins.append(NEGATIVE_ZERO_BIN)
+        selected = np.empty(min(SELECTED, len(patterns)), np.uint32)
+        for first in range(0, len(bins), RANGES):
+            group = (bins[first : first + RANGES] * RANGES)[:RANGES]
+            wanted = ranges([(upper, upper) for upper in group])
+            for start in range(0, len(patterns), SELECTED):
+                taken = select_patterns(patterns[start : start + SELECTED], wanted, selected)
+                count_lower(selected[:taken], self._slots(), self.counts)
+
+    def fill(self, histogram: TierHistogram, predicted: PredictedBins) -> bool:
+        """Fill in the counts from what was put aside in the first pass; return whether it was all.
+
+        Bins whose values are all equal, such as a bin of zeros, need nothing put aside.
+        """
+        slots = self._slots()
+        for row, upper in enumerate(self.upper.tolist()):
+            count, lower, _ = histogram.bins[upper].tolist()
+            if all_equal(histogram.bins[upper]):
+                self.counts[row, lower // count] = count
+                slots[upper] = -1
+            elif not predicted.hold(upper):
+                self.counts[:] = 0
+                return False
+        predicted.count_lower(slots, self.counts)
+        return True
+
+    def _slots(self) -> NDArray[np.int8]:
+        """Return the row of every upper half, −1 if it has none."""
+        slots = np.full(ALL_BINS, -1, np.int8)
+        slots[self.upper] = np.arange(len(self.upper))
+        slots[NEGATIVE_ZERO_BIN] = slots[0]
+        return slots
 
     def merge(self, other: "BoundaryCounts") -> "BoundaryCounts":
         """Return the counts of the values of both, which must have the same bins."""
@@ -186,7 +278,13 @@ def summarise_histogram(histogram: TierHistogram, boundaries: BoundaryCounts) ->
     ValueError
         If the two passes did not see the same values.
     """
-    order = _OrderStatistics(histogram, boundaries)
+    seen, expected = boundaries.counts.sum(axis=1), histogram.bins[boundaries.upper, 0]
+    if not np.array_equal(seen, expected):
+        raise ValueError(
+            f"the second pass saw {seen.tolist()} values in bins {boundaries.upper.tolist()}, "
+            f"the first {expected.tolist()}; both need the same values"
+        )
+    order = OrderStatistics(histogram.bins, boundaries.upper, boundaries.counts)
     n, positive, total = histogram.size, histogram.size - histogram.zeros, order.total
     k1, k3 = tier_size(n, TOP_PERCENT), tier_size(n, BOTTOM_PERCENT)
     tier1_mean, tier3_mean = order.sum_of_largest(k1) / k1, order.sum_of_smallest(k3) / k3
@@ -233,71 +331,7 @@ def exact_gini(values: NDArray[np.float32]) -> float:
     return fsum(weighted) / (n * fsum(total)) if fsum(total) > 0 else 0.0
 
 
-class _OrderStatistics:
-    """Sums of the smallest values and single order statistics, from both passes."""
-
-    def __init__(self, histogram: TierHistogram, boundaries: BoundaryCounts) -> None:
-        seen = boundaries.counts.sum(axis=1)
-        if not np.array_equal(seen, histogram.bins[boundaries.upper, 0]):
-            raise ValueError(
-                f"the second pass saw {seen.tolist()} values in bins "
-                f"{boundaries.upper.tolist()}, the first "
-                f"{histogram.bins[boundaries.upper, 0].tolist()}; both need the same values"
-            )
-        self.size = histogram.size
-        self.bin_sums = bin_sums(histogram.bins)
-        self.total = fsum(self.bin_sums)
-        self.before = np.concatenate([[0], np.cumsum(histogram.bins[:, 0])])
-        self.counts = dict(zip(boundaries.upper.tolist(), boundaries.counts, strict=True))
-
-    def sum_of_smallest(self, k: int) -> float:
-        """Return the sum of the k smallest values, 0 ≤ k ≤ n."""
-        return self.sum_between(0, k)
-
-    def sum_of_largest(self, k: int) -> float:
-        """Return the sum of the k largest values, 0 ≤ k ≤ n."""
-        return self.sum_between(self.size - k, self.size)
-
-    def sum_between(self, start: int, stop: int) -> float:
-        """Return the sum of the values of rank start, …, stop − 1, counted from 0."""
-        first, head = self._cut(start)
-        last, tail = self._cut(stop)
-        return fsum([*self.bin_sums[first:last], tail, -head])
-
-    def quantile(self, probability: float) -> float:
-        """Return a quantile, interpolated linearly between ranks around (n − 1) probability."""
-        position = (self.size - 1) * probability
-        rank = int(position)
-        low, high = self.value(rank), self.value(min(rank + 1, self.size - 1))
-        return low + (high - low) * (position - rank)
-
-    def value(self, rank: int) -> float:
-        """Return the value of a rank, counted from 0."""
-        upper = self._bin_of(rank)
-        within = np.cumsum(self.counts[upper])
-        lower = int(np.searchsorted(within, rank - self.before[upper], "right"))
-        return float(_values(np.array([(upper << LOWER_BITS) | lower]))[0])
-
-    def _cut(self, rank: int) -> tuple[int, float]:
-        """Return the bin that a rank is in, and the sum of the values below the rank in it."""
-        if rank == self.size:
-            return BINS, 0.0
-        upper = self._bin_of(rank)
-        remaining = rank - int(self.before[upper])
-        if remaining == 0:
-            return upper, 0.0
-        counts = self.counts[upper]
-        before = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        taken = np.clip(remaining - before, 0, counts)
-        lower = np.flatnonzero(taken)
-        values = _values((upper << LOWER_BITS) | lower)
-        return upper, fsum(values * taken[lower])
-
-    def _bin_of(self, rank: int) -> int:
-        return int(np.searchsorted(self.before, rank, "right")) - 1
-
-
-def _ranks(n: int, positive: int) -> NDArray[np.int64]:
+def wanted_ranks(n: int, positive: int) -> NDArray[np.int64]:
     """Return the ranks, counted from 0, at which a sum is cut or a value is read."""
     ranks = [n - tier_size(n, TOP_PERCENT), tier_size(n, BOTTOM_PERCENT), n - _top_size_up(n)]
     ranks.append(n - tier_size(positive, TOP_PERCENT))
@@ -315,45 +349,33 @@ def _ratio(numerator: float, denominator: float) -> float:
     return float(divide(np.float64(numerator), np.float64(denominator)))
 
 
-def _values(patterns: NDArray[np.int64]) -> NDArray[np.float64]:
-    return patterns.astype(np.uint32).view(np.float32).astype(np.float64)
-
-
 def _patterns(values: NDArray[Any]) -> NDArray[np.uint32]:
     if values.dtype != np.float32:
         raise TypeError(f"values have dtype {values.dtype}; the bins are those of float32")
     return np.ravel(values).view(np.uint32)
 
 
+def _refuse_wrong(table: NDArray[np.uint64], piece: NDArray[np.uint32], start: int) -> None:
+    """Raise if the counters of negative, infinite or NaN values are not zero."""
+    if table[FIRST_WRONG_BIN:, 0].any():
+        refused = (piece > LARGEST_FINITE_PATTERN) & (piece != NEGATIVE_ZERO_PATTERN)
+        first = int(np.argmax(refused))
+        raise ValueError(
+            f"value {piece[first : first + 1].view(np.float32)[0]} at {start + first}; "
+            "a Fisher diagonal is finite and not negative"
+        )
+
+
 @numba.njit(nogil=True)
-def _count_upper(patterns, bins, subnormal_log_sums):  # type: ignore[no-untyped-def]
-    """Count patterns into bins up to a wrong one or the end; return the zeros and where it is."""
+def _add_subnormal_logs(patterns, log_sums):  # type: ignore[no-untyped-def]
+    """Add powers of logarithms of subnormal values to the sums; return the number of zeros."""
     zeros = 0
     for i in range(len(patterns)):
-        pattern = patterns[i]
-        if pattern > LARGEST_FINITE_PATTERN:
-            if pattern != NEGATIVE_ZERO_PATTERN:
-                return zeros, i
-            pattern = np.uint32(0)
-        if pattern < SMALLEST_NORMAL_PATTERN:
-            if pattern == 0:
-                zeros += 1
-            else:
-                log = np.log(np.float64(pattern) / SMALLEST_NORMAL_PATTERN)
-                for power in range(4):
-                    subnormal_log_sums[power] += log ** (power + 1)
-        upper, lower = pattern >> LOWER_BITS, np.int64(pattern & (LOWER_VALUES - 1))
-        bins[upper, 0] += 1
-        bins[upper, 1] += lower
-        bins[upper, 2] += lower * lower
-    return zeros, len(patterns)
-
-
-@numba.njit(nogil=True)
-def _count_lower(patterns, slot, counts):  # type: ignore[no-untyped-def]
-    """Count the lower halves of the patterns whose upper half has a slot."""
-    for i in range(len(patterns)):
         pattern = patterns[i] & np.uint32(0x7FFFFFFF)
-        row = slot[pattern >> LOWER_BITS]
-        if row >= 0:
-            counts[row, pattern & (LOWER_VALUES - 1)] += 1
+        if pattern == 0:
+            zeros += 1
+        elif pattern < SMALLEST_NORMAL_PATTERN:
+            log = np.log(np.float64(pattern) / SMALLEST_NORMAL_PATTERN)
+            for power in range(4):
+                log_sums[power] += log ** (power + 1)
+    return zeros

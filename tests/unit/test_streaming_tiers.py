@@ -3,11 +3,15 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from fimtiers.boundary_prediction import STRETCH, STRETCHES, predict_boundaries
+from fimtiers.pattern_counts import PIECE
 from fimtiers.streaming_tiers import (
     TierHistogram,
     exact_gini,
     summarise_histogram,
     summarise_stream,
+    summarise_values,
+    wanted_ranks,
 )
 from fimtiers.tiers import gini_coefficient, summarise
 
@@ -175,3 +179,79 @@ def test_boundaries_of_different_histograms_do_not_merge():
 def test_an_empty_histogram_has_no_boundaries():
     with pytest.raises(ValueError, match="empty"):
         TierHistogram().boundaries()
+
+
+MANY = 5_000_000
+"""Enough for the boundaries to be predicted."""
+
+
+def sampled_places(n):
+    return (
+        np.linspace(0, n - STRETCH, STRETCHES).astype(np.int64)[:, None] + np.arange(STRETCH)
+    ).ravel()
+
+
+ARRAYS = {
+    "random": lambda: lognormal(MANY, zeros=0, subnormal=0),
+    "zeros and subnormal values": lambda: lognormal(MANY, zeros=3_000_000, subnormal=1000),
+    "ascending": lambda: np.sort(lognormal(MANY, zeros=100, subnormal=0)),
+    "descending": lambda: np.sort(lognormal(MANY, zeros=0, subnormal=0))[::-1],
+    "equal": lambda: np.full(MANY, 0.3, np.float32),
+    "zeros alone": lambda: np.zeros(MANY, np.float32),
+    "two thirds equal": lambda: np.where(
+        np.arange(MANY) % 3, np.float32(1.001), lognormal(MANY, zeros=0, subnormal=0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_has_the_very_numbers_of_its_stream(name):
+    values = ARRAYS[name]()
+    array, stream = summarise_values(values), summarise_stream(in_chunks(values, 1_234_567))
+    for key in LOG_MOMENTS:
+        np.testing.assert_allclose(array.pop(key), stream.pop(key), rtol=1e-13, atol=1e-13)
+    np.testing.assert_equal(array, stream)
+
+
+@pytest.mark.parametrize("name", ["random", "ascending", "descending"])
+def test_a_sample_predicts_the_boundaries_whatever_the_order(name):
+    patterns = ARRAYS[name]().view(np.uint32)
+    histogram, predicted = TierHistogram(), predict_boundaries(patterns, wanted_ranks)
+    histogram.add_patterns(patterns, predicted)
+    assert histogram.boundaries().fill(histogram, predicted)
+
+
+def test_a_sample_that_misleads_costs_a_second_pass_and_nothing_else():
+    values = lognormal(MANY, zeros=0, subnormal=0)
+    values[sampled_places(MANY)] = 1e-20
+    patterns = values.view(np.uint32)
+    histogram, predicted = TierHistogram(), predict_boundaries(patterns, wanted_ranks)
+    histogram.add_patterns(patterns, predicted)
+    assert not histogram.boundaries().fill(histogram, predicted)
+    assert summarise_values(values) == summarise_stream(lambda: [values])
+
+
+def test_a_short_array_is_counted_twice_instead_of_sampled():
+    values = lognormal(1001, zeros=10, subnormal=0)
+    assert summarise_values(values) == summarise_stream(lambda: [values])
+
+
+def test_counters_do_not_overflow_where_one_bin_takes_more_than_a_piece():
+    values = np.full(PIECE + 100, np.uint32(0x3F80FFFF), np.uint32).view(np.float32)
+    histogram = TierHistogram()
+    histogram.add(values)
+    assert histogram.bins[0x3F80].tolist() == [
+        len(values),
+        0xFFFF * len(values),
+        0xFFFF**2 * len(values),
+    ]
+
+
+def test_an_array_needs_less_than_16_megabytes_beside_itself():
+    values = lognormal(MANY, zeros=1000, subnormal=0)
+    summarise_values(values[:1000])
+    tracemalloc.start()
+    summarise_values(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * MEBIBYTE
