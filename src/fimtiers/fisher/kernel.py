@@ -118,7 +118,7 @@ def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None
         Shape (L, tap, R).
     """
     if rows is None:
-        rows = torch.arange(left.shape[1]).unsqueeze(0)
+        rows = torch.arange(left.shape[1], device=left.device).unsqueeze(0)
     total = left.new_zeros(left.shape[2], rows.shape[0], right.shape[2])
     _compiled(_add_tokens, TOKENS)(
         left.numpy(), right.contiguous().numpy(), rows.contiguous().numpy(),

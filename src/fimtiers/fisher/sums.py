@@ -77,7 +77,8 @@ class Sums:
             self.exponents[name] = exponent
             self._unset.discard(name)
         factor = sign * 4.0 ** (exponent - self.exponents[name])
-        squares = squares.to(view.device, non_blocking=True)
+        # A copy to the host that does not block would be read before it is there.
+        squares = squares.to(view.device)
         if view.numel() <= TILE or squares.dtype == view.dtype:
             view.add_(squares, alpha=factor)
             return

@@ -58,13 +58,14 @@ class Window:
         Returns
         -------
         Tensor
-            int64, shape (tap, position).
+            int64, shape (tap, position), on the processor, where the compiled kernel runs.
         """
-        total = torch.zeros(1, 1, dtype=torch.long)
+        total = torch.zeros(1, 1, dtype=torch.long, device="cpu")
         for length, k, s, d, p in zip(
             padded, self.kernel, self.stride, self.dilation, self.positions(padded), strict=True
         ):
-            axis = d * torch.arange(k)[:, None] + s * torch.arange(p)[None, :]
+            tap, position = (torch.arange(n, device="cpu") for n in (k, p))
+            axis = d * tap[:, None] + s * position[None, :]
             total = (total[:, None, :, None] * length + axis[None, :, None, :]).flatten(2)
             total = total.flatten(0, 1)
         return total
