@@ -149,7 +149,8 @@ def _of_chain(
             n += len(losses) * weight
     if n == 0:
         raise ValueError("data holds no sample; expected at least one (inputs, targets) pair")
-    own, routes = [sums.of_member(s) for s in range(members)], dict.fromkeys(names, ROUTE)
+    own = [sums.of_member(s) for s in range(members)]
+    routes = {name: sums.marked(name, ROUTE) for name in names}
     return [Diagonal(m.totals, n, routes, m.exponents, unit=objective.unit) for m in own]
 
 

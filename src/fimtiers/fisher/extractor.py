@@ -101,7 +101,10 @@ device, check
         return Diagonal(
             sums.totals,
             n,
-            {name: self._routes.describe(name, operations.of(name)) for name in sums.totals},
+            {
+                name: sums.marked(name, self._routes.describe(name, operations.of(name)))
+                for name in sums.totals
+            },
             sums.exponents,
             self._engine.symmetry.masks(),
             self.objective.kind,

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from fimtiers.fisher import kernel
+from fimtiers.fisher import fused, kernel
 from fimtiers.fisher.windows import Window, unfold
 
 TILE_BYTES = 1 << 20
@@ -40,9 +40,15 @@ class Scaler:
 
     Half precision becomes float32; float64 has range enough and is left as it is. What was
     squared is remembered, since weight and bias of a layer share a gradient.
+
+    Attributes
+    ----------
+    fused
+        Whether a kernel of `fimtiers.fisher.fused` squared something.
     """
 
     def __init__(self) -> None:
+        self.fused = False
         self._squared: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
         self._sums: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
 
@@ -120,6 +126,10 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
     if left.shape[1] == 1:
         return _single_token_squares(left[:, 0], right[:, 0], scaler)
     left, right = _single_at_least(left), _single_at_least(right)
+    if fused.suits(left, right):
+        right, scale, exponent = _one_scale(left, right, scaler)
+        scaler.fused = True
+        return fused.token_squares(left, right, scale), exponent
     samples, tokens, groups, _ = left.shape
     if groups <= FEW_GROUPS and kernel.suits_tokens(
         samples, tokens, left.shape[3], right.shape[3], left, right

@@ -32,6 +32,8 @@ class Sums:
         The sums of squares times 4^−k.
     exponents
         k of each tensor; 0 for float64.
+    fused
+        Names of the parameters that a kernel of `fimtiers.fisher.fused` added to.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Sums:
             name: _zeros(name, shape, dtype, device, directory) for name, shape in shapes.items()
         }
         self.exponents = dict.fromkeys(shapes, 0)
+        self.fused: set[str] = set()
         self._unset = set(shapes) if dtype == torch.float32 else set()
 
     def of_member(self, number: int) -> "Sums":
@@ -55,6 +58,7 @@ class Sums:
         member = Sums({}, self.dtype, self.device)
         member.totals = {name: total[number] for name, total in self.totals.items()}
         member.exponents = dict.fromkeys(member.totals, 0)
+        member.fused = self.fused
         return member
 
     def clear(self, names: Iterable[str] | None = None) -> None:
@@ -64,6 +68,10 @@ class Sums:
             self.exponents[name] = 0
             if self.dtype == torch.float32:
                 self._unset.add(name)
+
+    def marked(self, name: str, route: str) -> str:
+        """Return the route of a parameter, with a mark if a fused kernel added to it."""
+        return f"{route} (Triton)" if name in self.fused else route
 
     def unscaled(self, name: str) -> Tensor:
         """Return the sum of squares of one parameter, float64."""

@@ -130,7 +130,7 @@ class SquareCollector:
             if self.symmetry is not None:
                 self.symmetry.look(tracked, form)
             if tracked.sums is not None and tracked.roots[0] not in self.awaited:
-                self.sums.add(tracked.roots[0], tracked.sums, *form.squares(scaler))
+                self._add(tracked.roots[0], tracked.sums, form, scaler)
                 continue
             for root in tracked.roots:
                 self.arrived[root].append((tracked, form))
@@ -142,12 +142,18 @@ class SquareCollector:
         for root in list(self.arrived):
             self._square_together(root)
 
+    def _add(self, root: str, view: Tensor, form: Form, scaler: Scaler) -> None:
+        scaler.fused = False
+        self.sums.add(root, view, *form.squares(scaler))
+        if scaler.fused:
+            self.sums.fused.add(root)
+
     def _square_together(self, root: str) -> None:
         uses = self.arrived.pop(root)
         if merged := _merged(uses):
             tracked, form = merged
             assert tracked.sums is not None
-            self.sums.add(root, tracked.sums, *form.squares(Scaler()))
+            self._add(root, tracked.sums, form, Scaler())
             return
         stand_in = self.stand_ins[root]
         chunk = max(1, MATERIALISED_BYTES // (stand_in.numel() * stand_in.element_size()))
