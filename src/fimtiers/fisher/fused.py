@@ -13,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 ROWS, COLUMNS, TOKENS = 64, 64, 32
