@@ -1,6 +1,5 @@
 """Two samples decide by which route each parameter goes, and the loop confirms it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, length
 from fimtiers.fisher.engine import Engine, RoutesChangedError
-from fimtiers.fisher.fallback import add_by_loop, add_by_vmap
+from fimtiers.fisher.fallback import add_by_loop, add_by_vmap, loop_gradients
 from fimtiers.fisher.interception import Plan
+from fimtiers.fisher.loop_check import LoopCheck
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
 from fimtiers.fisher.sums import Sums
@@ -22,9 +22,6 @@ SAMPLES = 2
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
-
-SAFE_NORMS = 1e-12, 1e12
-"""Norms whose squares neither underflow nor overflow in float32."""
 
 
 @dataclass
@@ -121,11 +118,9 @@ def add_without_rules(
 
 
 def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> list[str]:
-    """Return the parameters whose sums differ from those of the loop, which are subtracted."""
-    sums, masks = engine.sums, engine.symmetry.masks()
-    found = {name: _norm(sums.totals[name], masks.get(name)) for name in engine.names}
-    sums.clear(name for name, norm in found.items() if norm == 0)  # they have no scale yet
-    alone = add_by_loop(engine.model, engine.objective, batch, engine.names, sums, sign=-1.0)
+    """Return the parameters whose sums differ from those of the loop; they are void afterwards."""
+    check = LoopCheck(engine.sums, engine.symmetry.masks())
+    alone = loop_gradients(engine.model, engine.objective, batch, engine.names, check.receive)
     tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
     if not torch.allclose(
         losses.double(),
@@ -137,24 +132,11 @@ def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> lis
             f"the losses of {length(batch[0])} samples are {losses.flatten().tolist()} together "
             f"but {alone.flatten().tolist()} one by one; an operation couples samples"
         )
-    return [
-        name
-        for name, norm in found.items()
-        if not _norm(sums.totals[name], masks.get(name)) <= TOLERANCE[engine.dtype(name)] * norm
-    ]
+    return [name for name in engine.names if not _agrees(*check.difference(name), engine, name)]
 
 
-def _norm(sums: Tensor, mask: Tensor | None) -> float:
-    """Return the norm of what is not masked; no square of a square underflows."""
-    values = (sums if mask is None else sums.masked_fill(mask, 0)).flatten()
-    norm = math.sqrt(float(values @ values))
-    if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
-        return norm
-    peak = float(values.abs().amax()) if values.numel() else 0.0
-    if peak == 0 or not math.isfinite(peak):
-        return peak
-    values = values / peak
-    return peak * math.sqrt(float(values @ values))
+def _agrees(left: float, found: float, engine: Engine, name: str) -> bool:
+    return left <= TOLERANCE[engine.dtype(name)] * found
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

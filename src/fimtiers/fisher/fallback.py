@@ -3,12 +3,13 @@
 The loop is the definition; the engine is checked against it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
+from torch.utils.hooks import RemovableHandle
 
 from fimtiers.fisher.batches import Inputs, call, length, part
 from fimtiers.fisher.forms import Dense
@@ -39,25 +40,71 @@ def add_by_loop(
     Tensor
         The losses, shape (sample, backward pass).
     """
+    return loop_gradients(
+        model, objective, batch, names, lambda name, g: add_square(sums, name, g, sign)
+    )
+
+
+def loop_gradients(
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
+    receive: Callable[[str, Tensor], None],
+) -> Tensor:  # fmt: skip
+    """Hand the gradients of one sample after the other to `receive`, as they are computed.
+
+    Each is freed before the next parameter's is computed, unless `receive` keeps it.
+
+    Parameters
+    ----------
+    model, objective, batch, names
+        As of `fimtiers.fisher.engine.Engine`.
+    receive
+        Takes the name of a parameter and the gradient of one loss of one sample; not called where
+        the loss does not depend on the parameter.
+
+    Returns
+    -------
+    Tensor
+        The losses, shape (sample, backward pass).
+    """
     inputs, labels = batch
     parameters = dict(model.named_parameters())
     chosen = [parameters[name] for name in names]
     values = []
+    hooks: list[RemovableHandle] = []
     for n in range(length(inputs)):
         losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
         values.append(torch.stack([loss.detach() for loss in losses], 1))
-        for number, loss in enumerate(losses):
-            gradients = torch.autograd.grad(
-                loss, chosen, retain_graph=number + 1 < len(losses), allow_unused=True
-            )
-            for name, gradient in zip(names, gradients, strict=True):
-                if gradient is not None:
-                    _add_square(sums, name, gradient, sign)
-            del gradients, gradient  # lest they exist beside those of the next sample
+        try:
+            # Not before the forward pass, whose own derivatives are not the loop's.
+            hooks = [
+                p.register_hook(_taker(name, receive))
+                for name, p in zip(names, chosen, strict=True)
+            ]
+            for number, loss in enumerate(losses):
+                torch.autograd.grad(
+                    loss, chosen, retain_graph=number + 1 < len(losses), allow_unused=True
+                )
+        finally:
+            for hook in hooks:
+                hook.remove()
     return torch.cat(values)
 
 
-def _add_square(sums: Sums, name: str, gradient: Tensor, sign: float) -> None:
+def _taker(name: str, receive: Callable[[str, Tensor], None]) -> Callable[[Tensor], Tensor | None]:
+    """Return a hook that hands a gradient over and lets torch collect an empty shell of it."""
+
+    def take(gradient: Tensor) -> Tensor | None:
+        if gradient.layout != torch.strided:
+            receive(name, gradient.to_dense())
+            return None
+        receive(name, gradient)
+        return gradient.new_zeros(()).expand_as(gradient)
+
+    return take
+
+
+def add_square(sums: Sums, name: str, gradient: Tensor, sign: float = 1.0) -> None:
+    """Add sign times the square of a gradient to the sums of the parameter called `name`."""
     total = sums.totals[name]
     if total.dtype == torch.float64 and total.device == gradient.device and total.numel() <= TILE:
         exact = gradient.double()  # whose square needs no scale

@@ -1,0 +1,29 @@
+"""The comparison of large tensors with the loop in machine code, in one pass over memory.
+
+Imported when first needed, since that compiles it, or loads what was compiled before.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from fimtiers.fisher.kernel import FAST
+
+
+@numba.njit("UniTuple(f8, 2)(f8[::1], f4[::1])", fastmath=FAST, nogil=True, cache=True)
+def subtract_square(total: NDArray[Any], gradient: NDArray[Any]) -> tuple[float, float]:
+    """Subtract the square of `gradient`; return Σ total² before and after.
+
+    Fourth powers of float32 gradients, and their sums, are within the range of float64.
+    """
+    before = after = 0.0
+    for i in range(len(total)):
+        value = total[i]
+        before += value * value
+        entry = np.float64(gradient[i])
+        value -= entry * entry
+        total[i] = value
+        after += value * value
+    return before, after
