@@ -59,6 +59,7 @@ def calibrate(
     batch: tuple[Inputs, Any],
     sums: Sums,
     check: bool,
+    like: int = 0,
 ) -> tuple[Routes, Engine]:
     """Find a route for each parameter that agrees with the loop on a few samples.
 
@@ -73,6 +74,8 @@ def calibrate(
     check
         Whether to compare with the loop. If so, samples are first taken to be where shapes show
         them, which the comparison confirms; if not, labelled passes find them.
+    like
+        Number of samples in later batches; the code that is checked is the one they will use.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def calibrate(
         objective.restart()
         engine = Engine(model, objective, names, routes.plan, sums)
         try:
-            labels, losses, _ = engine.add(batch, guessing)
+            labels, losses, _ = engine.add(batch, guessing, like)
             add_without_rules(model, objective, (batch[0], labels), routes, sums)
         except RoutesChangedError:
             continue
@@ -132,11 +135,7 @@ def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> lis
             f"the losses of {length(batch[0])} samples are {losses.flatten().tolist()} together "
             f"but {alone.flatten().tolist()} one by one; an operation couples samples"
         )
-    return [name for name in engine.names if not _agrees(*check.difference(name), engine, name)]
-
-
-def _agrees(left: float, found: float, engine: Engine, name: str) -> bool:
-    return left <= TOLERANCE[engine.dtype(name)] * found
+    return [name for name in engine.names if not check.agrees(name, TOLERANCE[engine.dtype(name)])]
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

@@ -75,7 +75,9 @@ class Engine:
             self._chain.release()
         return sums
 
-    def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:
+    def add(
+        self, batch: tuple[Inputs, Any], guessing: bool = False, like: int = 0
+    ) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.
 
         Parameters
@@ -85,6 +87,8 @@ class Engine:
         guessing
             Whether to believe shapes where they show the samples, until `confirm`; and to run
             chains by hand, which later batches then are as well.
+        like
+            Use the code that a batch of so many samples would use, if it has fewer.
 
         Returns
         -------
@@ -101,7 +105,7 @@ class Engine:
             If a parameter turned out to need another route; `plan` says which.
         """
         if self._follows_chain(batch[0], guessing):
-            return self._add_by_chain(batch)
+            return self._add_by_chain(batch, like)
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
@@ -146,11 +150,11 @@ class Engine:
             self._chain_sites = self._sites_of(links, length(inputs))
         return self._chain is not None and self._chain.links == links
 
-    def _add_by_chain(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor, int]:
+    def _add_by_chain(self, batch: tuple[Inputs, Any], like: int) -> tuple[Any, Tensor, int]:
         """Add the squares of a batch as `add` does, the model run by hand."""
         assert self._chain is not None
         try:
-            found = self._chain.add(batch, self.sums)
+            found = self._chain.add(batch, self.sums, like)
         except LossOfParametersError as error:
             self.plan.by_hand = False
             raise RoutesChangedError from error

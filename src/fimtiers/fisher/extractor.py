@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fimtiers.fisher.batches import Data, Inputs, pairs, part, split
+from fimtiers.fisher.batches import Data, Inputs, length, pairs, part, split
 from fimtiers.fisher.calibration import SAMPLES, add_without_rules, calibrate
 from fimtiers.fisher.engine import Engine, RoutesChangedError
 from fimtiers.fisher.likelihoods import Likelihood
@@ -123,10 +123,11 @@ device, check
             self._home = named[names[0]].device if self.device is None else self.device
         sums = Sums(self._shapes, self.accumulate, self._home, directory)
         if not known:
-            first = part(batch, 0, SAMPLES)
+            first, samples = part(batch, 0, SAMPLES), length(batch[0])
             self._routes, self._engine = calibrate(
-                self.model, self.objective, list(self._shapes), first, sums, self.check
-            )
+                self.model, self.objective, list(self._shapes), first, sums, self.check,
+                min(samples, self.micro_batch or samples),
+            )  # fmt: skip
             self._size = self.micro_batch or affordable(self._engine, self.memory)
             self._structure = structure
         self._engine.begin(sums)

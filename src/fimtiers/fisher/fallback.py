@@ -51,7 +51,8 @@ def loop_gradients(
 ) -> Tensor:  # fmt: skip
     """Hand the gradients of one sample after the other to `receive`, as they are computed.
 
-    Each is freed before the next parameter's is computed, unless `receive` keeps it.
+    Large ones are freed before those of the next parameter are computed, unless `receive` keeps
+    them.
 
     Parameters
     ----------
@@ -70,20 +71,27 @@ def loop_gradients(
     parameters = dict(model.named_parameters())
     chosen = [parameters[name] for name in names]
     values = []
-    hooks: list[RemovableHandle] = []
     for n in range(length(inputs)):
         losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
         values.append(torch.stack([loss.detach() for loss in losses], 1))
+        hooks: list[RemovableHandle] = []
         try:
             # Not before the forward pass, whose own derivatives are not the loop's.
-            hooks = [
-                p.register_hook(_taker(name, receive))
-                for name, p in zip(names, chosen, strict=True)
-            ]
+            for name, p in zip(names, chosen, strict=True):
+                if p.numel() > TILE:
+                    hooks.append(p.register_hook(_taker(name, receive)))
             for number, loss in enumerate(losses):
-                torch.autograd.grad(
-                    loss, chosen, retain_graph=number + 1 < len(losses), allow_unused=True
+                retain = number + 1 < len(losses)
+                gradients = torch.autograd.grad(
+                    loss, chosen, retain_graph=retain, allow_unused=True
                 )
+                for name, gradient in zip(names, gradients, strict=True):
+                    if gradient is None:
+                        continue
+                    if gradient.is_sparse:
+                        receive(name, gradient.to_dense())
+                    elif gradient.numel() <= TILE:
+                        receive(name, gradient)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -94,8 +102,7 @@ def _taker(name: str, receive: Callable[[str, Tensor], None]) -> Callable[[Tenso
     """Return a hook that hands a gradient over and lets torch collect an empty shell of it."""
 
     def take(gradient: Tensor) -> Tensor | None:
-        if gradient.layout != torch.strided:
-            receive(name, gradient.to_dense())
+        if gradient.is_sparse:
             return None
         receive(name, gradient)
         return gradient.new_zeros(()).expand_as(gradient)

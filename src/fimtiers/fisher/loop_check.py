@@ -57,6 +57,11 @@ class LoopCheck:
             left = self._norm(name)
         return left, self._found.get(name, left)
 
+    def agrees(self, name: str, tolerance: float) -> bool:
+        """Return whether the two differ by at most a part of the sums, which must be finite."""
+        left, found = self.difference(name)
+        return left <= tolerance * found < math.inf
+
     def _norm(self, name: str) -> float:
         """Return the norm of what is not masked; no square of a square underflows."""
         values, mask = self.sums.totals[name], self.masks.get(name)

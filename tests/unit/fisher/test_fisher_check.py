@@ -1,0 +1,140 @@
+"""The check against the single-sample loop sees all parameters, large or small, and keeps none."""
+
+import weakref
+
+import pytest
+import torch
+from fisher_definition import by_definition, wavy
+from torch import nn
+
+from fimtiers.fisher import chain, diagonal, engine
+from fimtiers.fisher.fallback import add_by_loop, loop_gradients
+from fimtiers.fisher.loop_check import LoopCheck
+from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.sums import TILE, Sums
+
+WIDTH = 300  # its square exceeds what is compared at once
+VECTORS = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def wide_layer(dtype: torch.dtype = torch.float32) -> nn.Linear:
+    assert WIDTH**2 > TILE
+    return nn.Linear(WIDTH, WIDTH, dtype=dtype)
+
+
+def two(model: nn.Module) -> tuple[torch.Tensor, None]:
+    return VECTORS[:2].to(next(model.parameters()).dtype), None
+
+
+def checked(model: nn.Module, sums: Sums, masks=None) -> LoopCheck:
+    check = LoopCheck(sums, masks or {})
+    loop_gradients(model, Objective(wavy), two(model), list(sums.totals), check.receive)
+    return check
+
+
+def sums_by_loop(model: nn.Module, dtype: torch.dtype = torch.float64) -> Sums:
+    sums = Sums({name: p.shape for name, p in model.named_parameters()}, dtype)
+    add_by_loop(model, Objective(wavy), two(model), list(sums.totals), sums)
+    return sums
+
+
+@pytest.mark.parametrize("sums_dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_difference_to_the_loop_is_the_norm_of_what_is_wrong(dtype, sums_dtype):
+    model = wide_layer(dtype)
+    sums = sums_by_loop(model, sums_dtype)
+    norms = {name: float(sums.totals[name].norm()) for name in sums.totals}
+    for name in norms:
+        sums.totals[name] *= 1.25
+    check = checked(model, sums)
+    for name, norm in norms.items():
+        left, found = check.difference(name)
+        assert found == pytest.approx(1.25 * norm, rel=1e-5)
+        assert left == pytest.approx(0.25 * norm, rel=1e-4)
+
+
+@pytest.mark.parametrize("sums_dtype", [torch.float64, torch.float32])
+def test_sums_that_lack_what_the_loop_finds_differ(sums_dtype):
+    model = wide_layer()
+    sums = Sums({name: p.shape for name, p in model.named_parameters()}, sums_dtype)
+    check = checked(model, sums)
+    for name in sums.totals:
+        left, found = check.difference(name)
+        assert found == 0
+        assert left > 0
+
+
+def test_sums_of_what_the_loop_does_not_reach_differ():
+    model = nn.ModuleDict({"used": nn.Linear(WIDTH, 3), "unused": wide_layer()})
+    model.forward = model["used"].forward
+    sums = Sums({name: p.shape for name, p in model.named_parameters()})
+    sums.totals["unused.weight"][0, 0] = 2.0
+    check = checked(model, sums)
+    assert check.difference("unused.weight") == (2.0, 2.0)
+    assert check.difference("unused.bias") == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_sums_that_are_no_numbers_never_agree(poison):
+    model = wide_layer()
+    sums = sums_by_loop(model)
+    for total in sums.totals.values():
+        total.view(-1)[0] = poison
+    check = checked(model, sums)
+    for name in sums.totals:
+        assert not check.agrees(name, 1e-3)
+
+
+def test_masked_entries_are_left_out():
+    model = wide_layer()
+    sums = sums_by_loop(model)
+    sums.totals["weight"][3, 4] += 1.0
+    mask = torch.zeros(WIDTH, WIDTH, dtype=torch.bool)
+    mask[3, 4] = True
+    left, found = checked(model, sums, {"weight": mask}).difference("weight")
+    assert left <= 1e-6 * found
+
+
+def test_a_large_gradient_of_the_loop_is_gone_when_the_next_comes():
+    model = nn.Sequential(*[wide_layer() for _ in range(4)])
+    names = [name for name, p in model.named_parameters() if p.ndim == 2]
+    alive, most = weakref.WeakSet(), []
+
+    def receive(name, gradient):
+        alive.add(gradient.untyped_storage())
+        most.append(len(alive))
+
+    loop_gradients(model, Objective(wavy), two(model), names, receive)
+    assert len(most) == 2 * len(names)
+    assert max(most) == 1
+
+
+def test_the_loop_leaves_a_model_without_hooks_and_gradients():
+    model = nn.Sequential(wide_layer(), nn.Linear(WIDTH, 3))
+    diagonal(model, wavy, (VECTORS, None))
+    assert all(p.grad is None and not p._backward_hooks for p in model.parameters())
+
+
+@pytest.mark.parametrize("rows", [7, 400])
+def test_sparse_gradients_of_the_loop_are_compared_too(rows):
+    model = nn.Sequential(nn.Embedding(rows, WIDTH, sparse=True), nn.Linear(WIDTH, 3)).double()
+    words = torch.tensor([[1, 1, 2], [3, 0, 1], [6, 5, 5]])
+    found = diagonal(model, wavy, (words, None))
+    for name, expected in by_definition(model, wavy, words, None).items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-6, atol=1e-20)
+    assert not any(route.startswith(("vmap", "loop")) for route in found.routes.values())
+
+
+def test_a_chain_is_checked_on_the_code_that_later_batches_use(monkeypatch):
+    class Wrong(chain.Layerwise):
+        def add_squares(self, gradient, again, sums):
+            super().add_squares(2 * gradient, again, sums)
+
+    model = nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    expected = diagonal(model, wavy, (VECTORS.double(), None))
+    many = len(VECTORS)
+    monkeypatch.setattr(chain, "Compiled", Wrong)
+    monkeypatch.setattr(chain, "suits", lambda links, sums, samples: samples >= many)
+    found = diagonal(model, wavy, (VECTORS.double(), None))
+    torch.testing.assert_close(found.flat(), expected.flat(), rtol=1e-10, atol=1e-20)
+    assert engine.ROUTE not in found.routes.values()
