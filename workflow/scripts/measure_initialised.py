@@ -5,8 +5,8 @@ import numpy as np
 from fimtiers import io, substrates
 from fimtiers.environment import limit_threads, provenance_attributes
 from fimtiers.job import run_job
-from fimtiers.partial_probes import with_histograms
 from fimtiers.progress import track
+from fimtiers.twins import fisher_diagonals
 
 
 def main(args):
@@ -23,10 +23,7 @@ def main(args):
         for point, settings in track(job["points"], len(job["points"]), "states")
     }
     io.write_states(states_file, states, job, attributes)
-    diagonals = {
-        point: with_histograms(substrate.fisher_diagonal(settings, states[point]))
-        for point, settings in track(job["points"], len(job["points"]), "diagonals")
-    }
+    diagonals = fisher_diagonals(substrate, job["points"], states)
     io.write_fisher(fisher_file, diagonals, job, attributes)
 
 

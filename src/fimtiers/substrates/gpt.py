@@ -90,6 +90,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+WITHOUT_EFFECT = "key_bias"
+"""Role of the parameters whose F the setting `exact_zeros` is about."""
+
 ROLES = {
     "embedding.token.weight": "token_embedding",
     "embedding.position.weight": "position_embedding",
@@ -155,7 +158,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
 
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
     result = fisher_of_modules(state, networks, _next_token_loss, draw, settings["probes"])
-    return zero_role(result, "key_bias") if settings["exact_zeros"] else result
+    return zero_role(result, WITHOUT_EFFECT) if settings["exact_zeros"] else result
 
 
 def _network(settings: Settings) -> GPT:

@@ -92,6 +92,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+WITHOUT_EFFECT = "bias_before_norm"
+"""Role of the parameters whose F the setting `exact_zeros` is about."""
+
 ROLES = {
     "stem.weight": "stem_weight",
     "stem.bias": "stem_bias",
@@ -195,7 +198,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     result = fisher_with_gradient_norms(
         state, networks, half_squared_error, draw, settings["probes"]
     )
-    return zero_role(result, "bias_before_norm") if settings["exact_zeros"] else result
+    return zero_role(result, WITHOUT_EFFECT) if settings["exact_zeros"] else result
 
 
 def _network(settings: Settings) -> ResidualNetwork:

@@ -73,6 +73,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+WITHOUT_EFFECT = "key_bias"
+"""Role of the parameters whose F the setting `exact_zeros` is about."""
+
 ROLES = {
     "embedding.weight": "embedding_weight",
     "embedding.bias": "embedding_bias",
@@ -114,7 +117,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     draw = normal_probes((settings["length"], settings["dim"]), dtype)
     networks = [fill(lambda: _network(settings), theta, dtype) for theta in state.theta]
     result = fisher_of_modules(state, networks, half_squared_error, draw, settings["probes"])
-    return zero_role(result, "key_bias") if settings["exact_zeros"] else result
+    return zero_role(result, WITHOUT_EFFECT) if settings["exact_zeros"] else result
 
 
 def _network(settings: Settings) -> Transformer:

@@ -1,0 +1,48 @@
+"""Points that differ only in whether exact zeros replace rounding errors share a measurement."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from fimtiers.networks.exact_zeros import zero_role
+from fimtiers.partial_probes import with_histograms
+from fimtiers.progress import track
+from fimtiers.records import FisherDiagonal, Settings, State
+from fimtiers.substrates import Substrate
+
+SETTING = "exact_zeros"
+
+
+def fisher_diagonals(
+    substrate: Substrate, points: Sequence[tuple[str, Settings]], states: Mapping[str, State]
+) -> dict[str, FisherDiagonal]:
+    """Measure all points of a system, each diagonal with histograms of its partial sums.
+
+    Parameters
+    ----------
+    substrate
+        If it has the setting ``exact_zeros``, its ``WITHOUT_EFFECT`` names the role whose F that
+        setting replaces; nothing else may depend on it.
+    points
+        Name and settings of each point.
+    states
+        By the names of the points.
+
+    Returns
+    -------
+    dict
+        In the order of `points`.
+    """
+    twins: dict[str, list[tuple[str, Settings]]] = {}
+    for point, settings in points:
+        shared = {name: value for name, value in settings.items() if name != SETTING}
+        twins.setdefault(json.dumps(shared, sort_keys=True), []).append((point, settings))
+    found = {}
+    for together in track(twins.values(), len(twins), "diagonals"):
+        point, settings = together[0]
+        changed = {SETTING: False} if SETTING in settings else {}
+        measured = substrate.fisher_diagonal({**settings, **changed}, states[point])
+        for point, settings in together:
+            zeros = settings.get(SETTING, False)
+            result = zero_role(measured, substrate.WITHOUT_EFFECT) if zeros else measured
+            found[point] = with_histograms(result)
+    return {point: found[point] for point, _ in points}
