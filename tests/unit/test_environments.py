@@ -17,6 +17,8 @@ ON_PYPI = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "matplotlib-base": "m
 IMPORTED_AS = {**ON_PYPI, "scikit-learn": "sklearn"}
 LOADED_BY_NAME = {"xarray": "netcdf4"}
 """xarray loads its netCDF engine by name, where no import statement shows it."""
+NOT_NEEDED = {"triton"}
+"""Imported only if asked for by an environment variable; comes with torch where it can be used."""
 PER_SYSTEM = {
     "build_states.py",
     "extract_fisher.py",
@@ -54,7 +56,7 @@ def modules(environment):
 
 def needed(*roots):
     """Packages that a script or module may import, directly or not."""
-    found = set(package_versions(*roots))
+    found = set(package_versions(*roots)) - NOT_NEEDED
     return found | {LOADED_BY_NAME[name] for name in found & set(LOADED_BY_NAME)}
 
 
