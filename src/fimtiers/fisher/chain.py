@@ -29,7 +29,7 @@ ROUTE = "linear (chain)"
 BUFFER_BYTES = 3 << 20
 """The buffer may have this size; a few times a level-2 cache."""
 
-BUFFER_PER_PARAMETER = 2
+BUFFER_PER_PARAMETER = 0.5
 """It may also be that many times as large as the parameters of a network: sums as large as these
 are added up once per part of the samples, so a part must be worth it."""
 
@@ -58,7 +58,8 @@ class Chain:
         self.links, self.objective, self.names = links, objective, frozenset(names)
         weights = [stage.layers[0].weight for stage in links.stages]
         self.size = weights[0].element_size()
-        most = max(BUFFER_BYTES, BUFFER_PER_PARAMETER * self.size * sum(w.numel() for w in weights))
+        parameters = self.size * sum(weight.numel() for weight in weights)
+        most = max(BUFFER_BYTES, int(BUFFER_PER_PARAMETER * parameters))
         self.memory = min(most, memory or most)
         self.watch = LossWatch(
             p

@@ -117,7 +117,9 @@ class Layerwise:
         left, right = gradient.transpose(0, 1), data.transpose(0, 1)
         if weight in self.names:
             squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
-            sums.add(weight, self._own(sums.totals[weight], 2), squares, exponent)
+            total = self._own(sums.totals[weight], 2)
+            # Rows are added a few at a time; there are more of them than networks.
+            sums.add(weight, total.flatten(0, 1), squares.flatten(0, 1), exponent)
         if bias in self.names:
             squares, exponent = scaler.summed(left)
             sums.add(bias, self._own(sums.totals[bias], 1), squares, exponent)
