@@ -114,6 +114,7 @@ def summarise_values(values: NDArray[np.float32]) -> dict[str, float]:
     boundaries = histogram.boundaries()
     if not boundaries.fill(histogram, predicted):
         boundaries.add(values)
+    del predicted  # and what it has put aside
     return summarise_histogram(histogram, boundaries)
 
 
