@@ -149,3 +149,28 @@ def test_a_chain_is_checked_on_the_code_that_later_batches_use(monkeypatch):
     found = diagonal(model, wavy, (VECTORS.double(), None))
     torch.testing.assert_close(found.flat(), expected.flat(), rtol=1e-10, atol=1e-20)
     assert engine.ROUTE not in found.routes.values()
+
+
+def test_rows_that_a_view_shows_to_lie_sample_by_sample_need_no_labelled_pass(monkeypatch):
+    class HeadsThenRows(nn.Module):
+        """Mixes tokens head by head and projects them as rows, as GPT-2 does."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(8, 3, dtype=torch.float64))
+
+        def forward(self, x):
+            heads = torch.empty_strided((len(x), 2, 5, 4), (40, 4, 8, 1), dtype=x.dtype)
+            heads = heads.copy_(x.unflatten(-1, (2, 4)).transpose(1, 2))
+            rows = heads.transpose(1, 2).reshape(-1, 8)
+            assert not rows._base.is_contiguous()
+            return (rows @ self.weight).view(len(x), 5, 3)
+
+    def labelled(*_):
+        raise AssertionError("a labelled pass ran")
+
+    model, x = HeadsThenRows(), torch.randn(6, 5, 8, dtype=torch.float64)
+    monkeypatch.setattr(engine, "Labels", labelled)
+    found = diagonal(model, wavy, (x, None))
+    expected = by_definition(model, wavy, x, None)
+    torch.testing.assert_close(found["weight"], expected["weight"], rtol=1e-10, atol=0)
