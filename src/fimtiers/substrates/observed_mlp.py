@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import jacrev, vmap
 
 from fimtiers import torch_generators
 from fimtiers.networks.echo import normal_probes
@@ -155,7 +154,14 @@ def _gram_eigenvalues(network: nn.Module, probes: Tensor) -> NDArray[Any]:
 
 
 def _jacobian_singular_values(network: nn.Module, inputs: Tensor) -> NDArray[Any]:
-    jacobians = vmap(jacrev(network))(inputs).detach()
-    if jacobians.shape[-1] != jacobians.shape[-2]:
-        return np.empty((len(inputs), 0))
-    return torch.linalg.svdvals(jacobians.double()).numpy()
+    """Return the singular values of ∂(outputs)/∂(inputs), shape (input, singular value).
+
+    There are none to speak of unless as many outputs as inputs.
+    """
+    x = inputs.detach().requires_grad_()
+    outputs = network(x)
+    if outputs.shape[-1] != x.shape[-1]:
+        return np.empty((len(x), 0))
+    # torch.func.jacrev does the same, but imports torch's compiler, which takes a second.
+    rows = [torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for y in outputs.unbind(-1)]
+    return torch.linalg.svdvals(torch.stack(rows, 1).double()).numpy()
