@@ -19,6 +19,8 @@ LOADED_BY_NAME = {"xarray": "netcdf4"}
 """xarray loads its netCDF engine by name, where no import statement shows it."""
 NOT_NEEDED = {"triton"}
 """Imported only if asked for by an environment variable; comes with torch where it can be used."""
+COMES_WITH = {"numba": "llvmlite"}
+"""Each version of numba asks for one of llvmlite, and is written for it."""
 PER_SYSTEM = {
     "build_states.py",
     "extract_fisher.py",
@@ -51,7 +53,9 @@ def on_conda_forge():
 
 def modules(environment):
     """Names under which the packages of an environment are imported."""
-    return {IMPORTED_AS.get(name, name) for name in pins(ROOT / "workflow/envs" / environment)}
+    pinned = pins(ROOT / "workflow/envs" / environment)
+    brought = {COMES_WITH[name] for name in pinned if name in COMES_WITH}
+    return {IMPORTED_AS.get(name, name) for name in pinned} | brought
 
 
 def needed(*roots):

@@ -1,9 +1,9 @@
 """Compiled sums of squares for float32 on the processor: no per-sample gradient leaves the cache.
 
-Compiled by numba when first needed, and kept on disk. Arithmetic is blocked so that the
-compiler keeps sums in vector registers: a few rows of the left side times a stretch of the
-right, several tokens (or samples) per step. Steps past the end repeat the last entry with weight
-zero, which spares special cases.
+Compiled by numba when first needed, and kept on disk. With one token per sample, arithmetic is
+blocked so that the compiler keeps sums in vector registers: a row of the left side times the
+right, eight samples per step. Steps past the end repeat the last entry with weight zero, which
+spares special cases. For more tokens `register_tiles` has the code.
 """
 
 import math
@@ -28,11 +28,13 @@ PAIR_LENGTH = 256
 SINGLE_THREAD_TOKENS = 32
 """From this many tokens on, a library with several threads beats one thread of this code."""
 
-STRETCH = 256
-"""Entries of the right side handled at a time; four sums of this length fit in the first cache."""
+COPY_BYTES = 8 << 20
+"""Copies of the right side of at most this size exist at a time."""
+
+LINE = 16
+"""Numbers of float32 in a line of the cache."""
 
 PAIRS = "UniTuple(i8, 2)(f4[:,:,::1], f4[:,:,::1], i8, f4[:,:,::1], f4[:,::1])"
-TOKENS = "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4, f4[:,:,::1])"
 
 PEAK_SAMPLES = 32
 """Samples whose largest value sets a scale, unless all are zero."""
@@ -105,26 +107,49 @@ def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None
     left
         Shape (sample, token, L), any strides.
     right
-        Shape (sample, row, R).
+        Shape (sample, row, R), any strides.
     scale
         A power of two.
     rows
-        Row of `right` that each tap reads at each token, shape (tap, token); by default one tap
-        that reads row t at token t.
+        Row of `right` that each tap reads at each token, counted from one, shape (tap, token);
+        row zero holds zeros. By default one tap that reads all rows in order.
 
     Returns
     -------
     Tensor
-        Shape (L, tap, R).
+        Shape (L, R, tap).
     """
+    from fimtiers.fisher import register_tiles
+
     if rows is None:
-        rows = torch.arange(left.shape[1], device=left.device).unsqueeze(0)
-    total = left.new_zeros(left.shape[2], rows.shape[0], right.shape[2])
-    _compiled(_add_tokens, TOKENS)(
-        left.numpy(), right.contiguous().numpy(), rows.contiguous().numpy(),
-        np.float32(scale), total.numpy(),
-    )  # fmt: skip
+        rows = torch.arange(1, left.shape[1] + 1, device="cpu").unsqueeze(0)
+    total = left.new_zeros(left.shape[2], right.shape[2], rows.shape[0])
+    chunk = max(1, COPY_BYTES // (right[0].numel() * right.element_size()))
+    for start in range(0, len(right), chunk):
+        part = slice(start, start + chunk)
+        register_tiles.add_squares(
+            left[part].numpy(), _rows_from_one(right[part], scale).numpy(),
+            rows.contiguous().numpy(), total.numpy(),
+        )  # fmt: skip
     return total
+
+
+def _rows_from_one(values: Tensor, scale: float) -> Tensor:
+    """Return `values` · `scale` after a row of zeros, and zeros after the last column.
+
+    A row takes an odd number of lines of the cache, or else rows would share few places in it.
+    """
+    from fimtiers.fisher import register_tiles
+
+    samples, rows, columns = values.shape
+    copy = values.new_empty(samples, rows + 1, (-(-columns // LINE) | 1) * LINE)
+    copy[:, 0], copy[:, :, columns:] = 0, 0
+    inside = copy[:, 1:, :columns]
+    if values.stride(2) == 1:
+        torch.mul(values, scale, out=inside)
+    else:
+        register_tiles.copy_scaled(values.numpy(), np.float32(scale), inside.numpy())
+    return copy
 
 
 def _on_processor(*tensors: Tensor) -> bool:
@@ -194,40 +219,3 @@ def _add_pairs(
                 x = left[n, o] * left_scale
                 left_total[o] += x * x
     return exponents[0], exponents[1]
-
-
-def _add_tokens(
-    left: NDArray[Any], right: NDArray[Any], rows: NDArray[Any], scale: Any, total: NDArray[Any]
-) -> None:
-    samples, tokens, length = left.shape
-    sums, w = np.empty((4, STRETCH), np.float32), np.empty((4, 4), np.float32)
-    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
-    for tap in range(rows.shape[0]):
-        for begin in range(0, right.shape[2], STRETCH):
-            width = min(STRETCH, right.shape[2] - begin)
-            end = begin + width
-            for n in range(samples):
-                for o in range(0, length, 4):
-                    sums[:] = 0
-                    for t in range(0, tokens, 4):
-                        for j in range(4):
-                            for k in range(4):
-                                inside = o + j < length and t + k < tokens
-                                w[j, k] = left[n, t + k, o + j] * scale if inside else 0
-                        x0 = right[n, rows[tap, t], begin:end]
-                        x1 = right[n, rows[tap, min(t + 1, tokens - 1)], begin:end]
-                        x2 = right[n, rows[tap, min(t + 2, tokens - 1)], begin:end]
-                        x3 = right[n, rows[tap, min(t + 3, tokens - 1)], begin:end]
-                        a0, a1, a2, a3 = w[0, 0], w[0, 1], w[0, 2], w[0, 3]
-                        b0, b1, b2, b3 = w[1, 0], w[1, 1], w[1, 2], w[1, 3]
-                        c0, c1, c2, c3 = w[2, 0], w[2, 1], w[2, 2], w[2, 3]
-                        d0, d1, d2, d3 = w[3, 0], w[3, 1], w[3, 2], w[3, 3]
-                        for i in range(width):
-                            s0[i] += a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + a3 * x3[i]
-                            s1[i] += b0 * x0[i] + b1 * x1[i] + b2 * x2[i] + b3 * x3[i]
-                            s2[i] += c0 * x0[i] + c1 * x1[i] + c2 * x2[i] + c3 * x3[i]
-                            s3[i] += d0 * x0[i] + d1 * x1[i] + d2 * x2[i] + d3 * x3[i]
-                    for j in range(min(4, length - o)):
-                        f, s = total[o + j, tap, begin:end], sums[j]
-                        for i in range(width):
-                            f[i] += s[i] * s[i]

@@ -20,9 +20,13 @@ COLUMN_BYTES = 8 << 20
 """Unfolded inputs of at most this size exist at a time."""
 
 MANY_POSITIONS = 128
-"""From this many positions on, the library's gradient of one sample at a time is the fastest route
-to the square. Against its gradient of a whole batch it costs 1.1 with 1024 positions, 1.4 with 256
-and 2.6 with 64; the compiled kernel costs 2 to 4 (3×3 windows, 64 to 512 channels, one core)."""
+"""From this many positions on, the library's gradient of one sample at a time is a faster route to
+the square than tiles."""
+
+MOST_POSITIONS = 512
+"""From this many on it is also faster than the compiled kernel. Against the library's gradient of a
+whole batch it costs 1.1 with 1024 positions, 1.4 with 256, 2.1 with 64 and 2.4 with 16; the
+compiled kernel costs 1.2, 1.0, 1.0 and 1.0 (3×3 windows, 64 to 512 channels, one core)."""
 
 LARGE_SAMPLE = 1 << 20
 """With fewer products per sample the calls would cost more than the work."""
@@ -134,11 +138,12 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
     if groups <= FEW_GROUPS and kernel.suits_tokens(
         samples, tokens, left.shape[3], right.shape[3], left, right
     ):
-        right, scale, exponent = _one_scale(left, right, scaler)
+        left, scale, exponent = _one_scale(right, left, scaler)
         parts = [
-            kernel.token_squares(left[:, :, g], right[:, :, g], scale)[:, 0] for g in range(groups)
+            kernel.token_squares(left[:, :, g], right[:, :, g], scale)[..., 0]
+            for g in range(groups)
         ]
-        return torch.stack(parts) if groups > 1 else parts[0].unsqueeze(0), exponent
+        return _stacked(parts), exponent
     left, left_exponent = scaler.scaled(left)
     right, right_exponent = scaler.scaled(right)
     squares = _tile_squares(left.permute(0, 2, 3, 1), right.permute(0, 2, 1, 3))
@@ -173,15 +178,17 @@ def window_squares(
     fixed, source = _single_at_least(fixed), _single_at_least(source)
     groups, left_size, right_size = fixed.shape[1], fixed.shape[2], source.shape[2]
     tokens, products = fixed[0, 0, 0].numel(), fixed[0].numel() * right_size * window.taps
-    if fixed.is_cpu and tokens >= MANY_POSITIONS and products >= LARGE_SAMPLE:
-        source, scale, exponent = _one_scale(fixed, source, scaler)
-        return _squares_sample_by_sample(fixed, source, window, samples, scale), exponent
-    if (
+    compiled = (
         samples == fixed.shape[0]
         and groups <= FEW_GROUPS
         and kernel.suits_tokens(samples, tokens, left_size, right_size, fixed, source)
-    ):
+    )
+    many = MOST_POSITIONS if compiled else MANY_POSITIONS
+    if fixed.is_cpu and tokens >= many and products >= LARGE_SAMPLE:
         source, scale, exponent = _one_scale(fixed, source, scaler)
+        return _squares_sample_by_sample(fixed, source, window, samples, scale), exponent
+    if compiled:
+        fixed, scale, exponent = _one_scale(source, fixed, scaler)
         return _kernel_window_squares(fixed, source, window, scale), exponent
     fixed, fixed_exponent = scaler.scaled(fixed)
     source, source_exponent = scaler.scaled(source)
@@ -225,32 +232,36 @@ def _single_at_least(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _one_scale(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, float, int]:
-    """Return the right side, the scale of products with the left, and its exponent.
+def _one_scale(one: Tensor, other: Tensor, scaler: Scaler) -> tuple[Tensor, float, int]:
+    """Return the other side, a scale for the one that serves products of both, and its exponent.
 
-    The right side is scaled itself only where one float32 could not hold the scale of both.
+    The other side is scaled itself only where one float32 could not hold the scale of both.
     """
-    left_exponent, right_exponent = scaler.exponent(left), scaler.exponent(right)
-    exponent = left_exponent + right_exponent
+    exponents = scaler.exponent(one), scaler.exponent(other)
+    exponent = sum(exponents)
     if abs(exponent) > kernel.MAXIMUM_EXPONENT:
-        return right * 2.0**-right_exponent, 2.0**-left_exponent, exponent
-    return right, 2.0**-exponent, exponent
+        return other * 2.0 ** -exponents[1], 2.0 ** -exponents[0], exponent
+    return other, 2.0**-exponent, exponent
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    """Return the parts along a new first axis; one part is not copied."""
+    return torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)
 
 
 def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale: float) -> Tensor:
     """Return the sum of squares by the kernel, which reads windows in place."""
-    padded = window.pad(source)
-    rows = window.offsets(tuple(padded.shape[3:]))
+    rows = window.rows(tuple(source.shape[3:]))
     parts = [
         kernel.token_squares(
             fixed[:, g].flatten(2).transpose(1, 2),
-            padded[:, g].flatten(2).transpose(1, 2),
+            source[:, g].flatten(2).transpose(1, 2),
             scale,
             rows,
         )
         for g in range(fixed.shape[1])
     ]
-    return torch.stack(parts).transpose(2, 3)
+    return _stacked(parts)
 
 
 def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:

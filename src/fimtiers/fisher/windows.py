@@ -45,30 +45,17 @@ class Window:
         amounts = [x for pair in zip(self.before, self.after, strict=True) for x in pair[::-1]]
         return F.pad(source, amounts[::-1]) if any(amounts) else source
 
-    def positions(self, padded: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the number of positions along each axis of a padded source."""
-        return tuple(
-            (length - (k - 1) * d - 1) // s + 1
-            for length, k, s, d in zip(padded, self.kernel, self.stride, self.dilation, strict=True)
-        )
-
-    def offsets(self, padded: tuple[int, ...]) -> Tensor:
-        """Return where each tap reads at each position, in the flattened padded space.
+    def rows(self, space: tuple[int, ...]) -> Tensor:
+        """Return which entry of a flattened space each tap reads at each position.
 
         Returns
         -------
         Tensor
-            int64, shape (tap, position), on the processor, where the compiled kernel runs.
+            int64, shape (tap, position); entries count from one, zero stands for padding. On the
+            processor, where the compiled kernel runs.
         """
-        total = torch.zeros(1, 1, dtype=torch.long, device="cpu")
-        for length, k, s, d, p in zip(
-            padded, self.kernel, self.stride, self.dilation, self.positions(padded), strict=True
-        ):
-            tap, position = (torch.arange(n, device="cpu") for n in (k, p))
-            axis = d * tap[:, None] + s * position[None, :]
-            total = (total[:, None, :, None] * length + axis[None, :, None, :]).flatten(2)
-            total = total.flatten(0, 1)
-        return total
+        entries = torch.arange(1, math.prod(space) + 1, device="cpu").view(1, 1, 1, *space)
+        return unfold(entries, self)[0, 0, 0]
 
 
 def unfold(source: Tensor, window: Window) -> Tensor:
