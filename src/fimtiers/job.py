@@ -1,6 +1,7 @@
 """The frame of every workflow script: its arguments, its log, and a check of what it loaded."""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -15,6 +16,8 @@ from fimtiers.provenance import PACKAGE, code_closure, undeclared_modules
 
 logger = logging.getLogger(PACKAGE)
 JSON_ARGUMENTS = ("settings",)
+OBJECTS_PER_COLLECTION = 50_000
+"""New objects between two searches for cycles. Python's 700 cost a fifth of an import of torch."""
 
 
 def run_job(
@@ -41,6 +44,7 @@ def run_job(
     modules
         From the arguments, the modules that the script loads by name.
     """
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     args = _parse(arguments)
     _start_log(args.log)
     start = time.monotonic()
@@ -54,6 +58,7 @@ def run_job(
         _remove(args)
         sys.exit(1)
     logger.info("%s done in %.1f s", Path(script).stem, time.monotonic() - start)
+    gc.freeze()  # at the end of the process a search would visit all that torch made, for nothing
 
 
 def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
