@@ -20,8 +20,8 @@ def fisher_diagonals(
     Parameters
     ----------
     substrate
-        If it has the setting ``exact_zeros``, its ``WITHOUT_EFFECT`` names the role whose F that
-        setting replaces; nothing else may depend on it.
+        If it has a ``WITHOUT_EFFECT``, that names the role whose F its setting ``exact_zeros``
+        replaces; nothing else may depend on the setting. If not, every point is measured.
     points
         Name and settings of each point.
     states
@@ -32,17 +32,18 @@ def fisher_diagonals(
     dict
         In the order of `points`.
     """
+    role = getattr(substrate, "WITHOUT_EFFECT", None)
+    ignored = {SETTING} if role else set()
     twins: dict[str, list[tuple[str, Settings]]] = {}
     for point, settings in points:
-        shared = {name: value for name, value in settings.items() if name != SETTING}
+        shared = {name: value for name, value in settings.items() if name not in ignored}
         twins.setdefault(json.dumps(shared, sort_keys=True), []).append((point, settings))
     found = {}
     for together in track(twins.values(), len(twins), "diagonals"):
         point, settings = together[0]
-        changed = {SETTING: False} if SETTING in settings else {}
+        changed = dict.fromkeys(ignored, False)
         measured = substrate.fisher_diagonal({**settings, **changed}, states[point])
         for point, settings in together:
-            zeros = settings.get(SETTING, False)
-            result = zero_role(measured, substrate.WITHOUT_EFFECT) if zeros else measured
+            result = zero_role(measured, role) if role and settings[SETTING] else measured
             found[point] = with_histograms(result)
     return {point: found[point] for point, _ in points}

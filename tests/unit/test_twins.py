@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from fimtiers import twins
 from fimtiers.partial_probes import with_histograms
 from fimtiers.substrates import resnet, transformer
-from fimtiers.twins import fisher_diagonals
 
 SEEDS = np.array([0, 1])
 
@@ -21,7 +21,7 @@ def measured(substrate, points, monkeypatch):
     monkeypatch.setattr(
         substrate, "fisher_diagonal", lambda *given: calls.append(given) or original(*given)
     )
-    found = fisher_diagonals(substrate, points, states)
+    found = twins.fisher_diagonals(substrate, points, states)
     assert list(found) == list(expected)
     for name, diagonal in found.items():
         np.testing.assert_array_equal(diagonal.fim, expected[name].fim)
@@ -46,3 +46,13 @@ def test_points_that_differ_otherwise_do_not(monkeypatch):
         for batch in (2, 3)
     ]
     assert measured(resnet, points, monkeypatch) == 2
+
+
+def test_a_setting_of_the_same_name_without_a_role_is_like_any_other(monkeypatch):
+    monkeypatch.delattr(transformer, "WITHOUT_EFFECT")
+    monkeypatch.setattr(transformer, "fisher_diagonal", lambda given, state: made.append(given))
+    monkeypatch.setattr(twins, "with_histograms", lambda diagonal: diagonal)
+    made = []
+    points = [(f"{z}", settings(transformer, exact_zeros=z)) for z in (True, False)]
+    twins.fisher_diagonals(transformer, points, {"True": None, "False": None})
+    assert [given["exact_zeros"] for given in made] == [True, False]

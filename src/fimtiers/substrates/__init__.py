@@ -23,7 +23,7 @@ class Substrate(Protocol):
 
     SETTINGS: dict[str, dict[str, Any]]
     WITHOUT_EFFECT: str
-    """Only with a setting ``exact_zeros``: the role of the parameters whose F it sets to zero."""
+    """Optional, with a setting ``exact_zeros``: the role of the parameters whose F it zeroes."""
 
     def build_state(self, settings: Settings, seeds: "np.ndarray") -> State:
         """Initialise or train the parameters of one point, for all its seeds at once."""
