@@ -8,7 +8,8 @@ from torch import Tensor, nn
 aten = torch.ops.aten
 
 Derivative = Callable[[Tensor, bool], Tensor]
-"""Maps (gradient of outputs, whether another backward pass follows) to the gradient of inputs."""
+"""Maps (gradient of outputs, whether another backward pass follows) to the gradient of inputs. The
+gradient has shape (network, sample, width), and may be one of the first of each alone."""
 
 IN_PLACE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]] = {
     nn.ReLU: (torch.relu_, lambda g, y: aten.threshold_backward.grad_input(g, y, 0, grad_input=g)),
@@ -43,11 +44,19 @@ def applied(functions: Sequence[nn.Module], data: Tensor) -> tuple[Tensor, list[
 
 
 def _from_outputs(multiply: Callable[..., Tensor], outputs: Tensor) -> Derivative:
-    return lambda gradient, again: multiply(gradient, outputs)
+    return lambda gradient, again: multiply(
+        gradient, outputs[: gradient.shape[0], : gradient.shape[1]]
+    )
 
 
 def _traced(start: Tensor, end: Tensor) -> Derivative:
     def pulled_back(gradient: Tensor, again: bool) -> Tensor:
-        return torch.autograd.grad(end, start, gradient, retain_graph=again)[0]
+        networks, samples, _ = gradient.shape
+        if gradient.shape != end.shape:
+            whole = torch.zeros_like(end)
+            whole[:networks, :samples] = gradient
+            gradient = whole
+        (gradient,) = torch.autograd.grad(end, start, gradient, retain_graph=again)
+        return gradient[:networks, :samples]
 
     return pulled_back

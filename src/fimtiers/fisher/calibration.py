@@ -4,24 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fimtiers.fisher.batches import Inputs, length
+from fimtiers.fisher.batches import Inputs
+from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine, RoutesChangedError
-from fimtiers.fisher.fallback import add_by_loop, add_by_vmap, loop_gradients
+from fimtiers.fisher.fallback import add_by_loop, add_by_vmap
 from fimtiers.fisher.interception import Plan
-from fimtiers.fisher.loop_check import LoopCheck
+from fimtiers.fisher.links import links_of
+from fimtiers.fisher.loop_check import differing
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
+from fimtiers.fisher.refusals import WrongRouteError
 from fimtiers.fisher.sums import Sums
 
 SAMPLES = 2
 """Samples that routes are tried on; two suffice to tell samples apart."""
-
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
-"""Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
-and single kernels round differently, and a sign of a ReLU may go either way."""
 
 
 @dataclass
@@ -59,9 +56,11 @@ def calibrate(
     batch: tuple[Inputs, Any],
     sums: Sums,
     check: bool,
-    like: int = 0,
-) -> tuple[Routes, Engine]:
+    routes: Routes,
+) -> Engine | ChainEngine:
     """Find a route for each parameter that agrees with the loop on a few samples.
+
+    A chain is not run here: it is compared with the loop on the first samples of its first batch.
 
     Parameters
     ----------
@@ -74,8 +73,8 @@ def calibrate(
     check
         Whether to compare with the loop. If so, samples are first taken to be where shapes show
         them, which the comparison confirms; if not, labelled passes find them.
-    like
-        Number of samples in later batches; the code that is checked is the one they will use.
+    routes
+        What earlier attempts found; extended.
 
     Raises
     ------
@@ -84,22 +83,27 @@ def calibrate(
     WrongRouteError
         If a parameter has no route that agrees with the loop.
     """
-    routes, guessing = Routes(), check
+    guessing = check
     while True:
         sums.clear()
         objective.restart()
+        links = links_of([model]) if guessing and routes.plan.by_hand else None
+        if links is not None and links.takes(batch[0]):
+            return ChainEngine(model, objective, names, routes.plan, links)
         engine = Engine(model, objective, names, routes.plan, sums)
         try:
-            labels, losses, _ = engine.add(batch, guessing, like)
-            add_without_rules(model, objective, (batch[0], labels), routes, sums)
+            labels, losses, _ = engine.add(batch, guessing)
+            labelled = batch[0], labels
+            add_without_rules(model, objective, labelled, routes, sums)
         except RoutesChangedError:
             continue
-        wrong = _differing(engine, (batch[0], labels), losses) if check else []
+        wrong: list[str] = []
+        if check:
+            wrong = differing(model, objective, labelled, losses, sums, engine.masks())
         if not wrong:
-            if guessing:
-                engine.confirm()
+            engine.confirm(guessing)
             sums.clear()
-            return routes, engine
+            return engine
         if not guessing:
             _take_next_route(routes, wrong)
         guessing = False
@@ -118,24 +122,6 @@ def add_without_rules(
             raise RoutesChangedError from error
     if routes.looped:
         add_by_loop(model, objective, batch, list(routes.looped), sums)
-
-
-def _differing(engine: Engine, batch: tuple[Inputs, Any], losses: Tensor) -> list[str]:
-    """Return the parameters whose sums differ from those of the loop; they are void afterwards."""
-    check = LoopCheck(engine.sums, engine.symmetry.masks())
-    alone = loop_gradients(engine.model, engine.objective, batch, engine.names, check.receive)
-    tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
-    if not torch.allclose(
-        losses.double(),
-        alone.double(),
-        rtol=tolerance,
-        atol=tolerance * float(alone.double().abs().max()),
-    ):
-        raise SampleCouplingError(
-            f"the losses of {length(batch[0])} samples are {losses.flatten().tolist()} together "
-            f"but {alone.flatten().tolist()} one by one; an operation couples samples"
-        )
-    return [name for name in engine.names if not check.agrees(name, TOLERANCE[engine.dtype(name)])]
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ lies in one buffer that is used again and again, for a few networks or samples a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fimtiers.fisher.batches import Inputs, length, split
+from fimtiers.fisher.batches import Inputs, length, part, split
 from fimtiers.fisher.compiled import Compiled, suits
 from fimtiers.fisher.layerwise import Layerwise
 from fimtiers.fisher.links import Links
@@ -33,8 +33,15 @@ BUFFER_PER_PARAMETER = 0.5
 """It may also be that many times as large as the parameters of a network: sums as large as these
 are added up once per part of the samples, so a part must be worth it."""
 
+CONFIRMED = 2
+"""Samples by which a chain is confirmed."""
+
 Runner = Layerwise | Compiled
 """What runs a chain."""
+
+Confirm = Callable[[tuple[Inputs, Any], Tensor, Sums], None]
+"""Takes a few samples with their labels, the losses and the sums of squares of the first network
+on them, which it may overwrite, and raises if they are wrong."""
 
 
 class Chain:
@@ -70,7 +77,9 @@ class Chain:
         )
         self._runners: dict[type[Runner], Runner] = {}
 
-    def add(self, batch: tuple[Inputs, Any], sums: Sums, like: int = 0) -> tuple[Any, Tensor, int]:
+    def add(
+        self, batch: tuple[Inputs, Any], sums: Sums, confirm: Confirm | None = None
+    ) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.
 
         Parameters
@@ -79,8 +88,9 @@ class Chain:
             Inputs and targets, such that `links` takes the inputs.
         sums
             Sums of squares to add to. Of several networks, the first axis counts them.
-        like
-            Run the batch as one of so many samples would be, if it has fewer.
+        confirm
+            Given what the first samples alone contribute before anything is added to the sums,
+            which must be zero.
 
         Returns
         -------
@@ -99,9 +109,7 @@ class Chain:
             If the loss is random.
         """
         samples, members = length(batch[0]), len(self.links.stages[0].layers)
-        runner = self._runner(
-            Compiled if suits(self.links, sums, max(samples, like)) else Layerwise
-        )
+        runner = self._runner(Compiled if suits(self.links, sums, samples) else Layerwise)
         rows = max(1, self.memory // (self.size * runner.entries))
         parts = math.ceil(samples / rows)
         size = math.ceil(samples / parts)
@@ -110,7 +118,10 @@ class Chain:
         for start in range(0, members, networks):
             runner.begin(slice(start, min(start + networks, members)))
             watch = self.watch if start == 0 else nullcontext()  # others have the same loss
-            own = [self._add(runner, sums, watch, *piece) for piece in split(batch, size)]
+            own = []
+            for piece in split(batch, size):
+                own.append(self._add(runner, sums, watch, *piece, confirm))
+                confirm = None
             found = found or own
         runner.end()
         labels, losses, weight = found[0]
@@ -136,6 +147,7 @@ class Chain:
         watch: AbstractContextManager[Any],
         inputs: Tensor,
         targets: Any,
+        confirm: Confirm | None,
     ) -> tuple[Any, Tensor, int]:
         """Add what some networks contribute on some samples; return as `add` does."""
         samples = len(inputs)
@@ -146,15 +158,30 @@ class Chain:
         with watch:
             labels = self.objective.labels(copied, targets)
             losses, weight = self.objective.losses(copied, labels)
-        for number, loss in enumerate(losses):
-            if loss.requires_grad:
-                again = number + 1 < len(losses)
-                (gradient,) = torch.autograd.grad(
-                    loss.sum(), outputs, retain_graph=again, materialize_grads=True
-                )
-                runner.add_squares(gradient, again, sums)
         values = torch.stack([loss.detach()[:samples] for loss in losses], 1)
+        reached = [loss for loss in losses if loss.requires_grad]
+        gradient: Tensor | None = None
+        if confirm is not None:
+            for loss in reversed(reached):
+                gradient = _gradient(outputs, samples, loss, True)
+                runner.add_squares(gradient[:1, :CONFIRMED], True, sums)
+            confirm(part((inputs, labels), 0, CONFIRMED), values[:CONFIRMED], sums)
+            sums.clear()
+        for number, loss in enumerate(reached):
+            again = number + 1 < len(reached)
+            if gradient is None:  # or that of the first loss, from just now
+                gradient = _gradient(outputs, samples, loss, again)
+            runner.add_squares(gradient, again, sums)
+            gradient = None
         return labels, values, weight
+
+
+def _gradient(outputs: Tensor, samples: int, loss: Tensor, again: bool) -> Tensor:
+    """Return the gradient of the outputs, shape (network, sample, width)."""
+    (gradient,) = torch.autograd.grad(
+        loss.sum(), outputs, retain_graph=again, materialize_grads=True
+    )
+    return gradient.view(-1, samples, outputs.shape[-1])
 
 
 def _repeated(times: int, target: Any) -> Any:

@@ -181,7 +181,7 @@ def add_squares(
     Parameters
     ----------
     gradient
-        Of the outputs of the last layer, shape (sample, width).
+        Of the outputs of the last layer, shape (sample, width), for the first samples or all.
     inputs, parameters, widths, rectified, outputs
         As of `forward`.
     lowest
@@ -199,8 +199,8 @@ def add_squares(
     samples, layers = inputs.shape[0], len(rectified)
     sums[:] = 0
     exponents = np.full((layers, 2), UNSET)
-    for start in range(0, samples, BLOCK):
-        stop = min(start + BLOCK, samples)
+    for start in range(0, gradient.shape[0], BLOCK):
+        stop = min(start + BLOCK, gradient.shape[0])
         some = stop - start
         arrived = memory[0, : some * widths[layers]].reshape((some, widths[layers]))
         arrived[:] = gradient[start:stop]

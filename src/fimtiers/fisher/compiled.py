@@ -77,9 +77,18 @@ class Compiled:
         return self.kept[:, -samples * width :].reshape(-1, width)
 
     def add_squares(self, gradient: Tensor, again: bool, sums: Sums) -> None:
-        """Add the squares of all gradients to the sums, given the gradient of the outputs."""
-        gradients = gradient.contiguous().view(len(self.parameters), len(self.inputs), -1)
-        for number, own in enumerate(gradients):
+        """Add the squares of all gradients to the sums.
+
+        Parameters
+        ----------
+        gradient
+            Of the outputs, shape (network, sample, width), for all or for the first of each.
+        again
+            Whether another backward pass follows.
+        sums
+            Of all networks.
+        """
+        for number, own in enumerate(gradient.contiguous()):
             self.totals.zero_()
             self.kernel.add_squares(
                 own.numpy(), self.inputs.numpy(), self.parameters[number].numpy(), self.widths,

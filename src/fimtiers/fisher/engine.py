@@ -1,6 +1,5 @@
 """Runs batches through a model under interception and sums squared per-sample gradients."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,19 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, call, length
-from fimtiers.fisher.chain import ROUTE, Chain
 from fimtiers.fisher.interception import Interception, Plan
 from fimtiers.fisher.known_layouts import KnownLayouts
 from fimtiers.fisher.labels import Labels
 from fimtiers.fisher.layout import Block, Whole
-from fimtiers.fisher.links import Links, links_of
-from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.rules.contraction import LINEAR_WEIGHT
-from fimtiers.fisher.rules.elementwise import unbroadcast
+from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
-from fimtiers.fisher.tape import FormBuilder, MixedSamplesError, Site, SquareCollector
+from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
 
 
 class RoutesChangedError(Exception):
@@ -42,6 +37,11 @@ class Engine:
         Decisions of earlier attempts; extended where this one fails.
     sums
         Sums of squares to add to.
+
+    Attributes
+    ----------
+    confirmed
+        Whether what it computes agreed with the loop, or need not.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class Engine:
         self.symmetry = SymmetryDetector()
         self.sites: list[Site] = []
         self.samples = 0
-        self._chain: Chain | None = None
-        self._chain_sites: tuple[list[Site], int] = [], 0
+        self.confirmed = False
         self._known = KnownLayouts()
         self._unmoved: set[Site] = set()
         self._inspected = False
@@ -71,13 +70,9 @@ class Engine:
         sums = self.sums
         self.sums, self.sites = Sums({}), []
         self.interception.bind(self.sums)
-        if self._chain is not None:
-            self._chain.release()
         return sums
 
-    def add(
-        self, batch: tuple[Inputs, Any], guessing: bool = False, like: int = 0
-    ) -> tuple[Any, Tensor, int]:
+    def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch.
 
         Parameters
@@ -85,10 +80,7 @@ class Engine:
         batch
             Inputs and targets.
         guessing
-            Whether to believe shapes where they show the samples, until `confirm`; and to run
-            chains by hand, which later batches then are as well.
-        like
-            Use the code that a batch of so many samples would use, if it has fewer.
+            Whether to believe shapes where they show the samples, until `confirm`.
 
         Returns
         -------
@@ -104,8 +96,6 @@ class Engine:
         RoutesChangedError
             If a parameter turned out to need another route; `plan` says which.
         """
-        if self._follows_chain(batch[0], guessing):
-            return self._add_by_chain(batch, like)
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
@@ -122,9 +112,14 @@ class Engine:
                 self._collect(losses, guessing)
         return labels, torch.stack([loss.detach() for loss in losses], 1), weight
 
-    def confirm(self) -> None:
-        """Keep the layouts that were guessed; sites that no gradient reached prove nothing."""
-        self._known.remember(self.sites, self.samples, self._unmoved)
+    def confirm(self, guessing: bool) -> None:
+        """Keep what was found, layouts too if they were guessed.
+
+        Sites that no gradient reached prove nothing.
+        """
+        if guessing:
+            self._known.remember(self.sites, self.samples, self._unmoved)
+        self.confirmed = True
 
     def has_fixed_layouts(self) -> bool:
         """Return whether samples were in fixed places everywhere in the last batch."""
@@ -134,54 +129,26 @@ class Engine:
         """Fill in known layouts; return whether all are known."""
         return not self._known.recall(sites, samples)
 
-    def dtype(self, name: str) -> torch.dtype:
-        """Return the dtype of a parameter."""
-        return self.interception.stand_ins[name].dtype
+    @property
+    def entries(self) -> float:
+        """Entries of the outputs that were watched for a sample of the last batch."""
+        return sum(site.shape.numel() for site in self.sites) / max(1, self.samples)
 
-    def _follows_chain(self, inputs: Inputs, guessing: bool) -> bool:
-        """Return whether the model is the chain that it was, or one at all while guessing."""
-        if not (guessing or self._chain) or not self.plan.by_hand:
-            return False
-        links = links_of([self.model])
-        if links is None or not links.takes(inputs):
-            return False
-        if guessing:
-            self._chain = Chain(links, self.objective, self.names)
-            self._chain_sites = self._sites_of(links, length(inputs))
-        return self._chain is not None and self._chain.links == links
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an entry."""
+        return self.parameters[0].element_size()
 
-    def _add_by_chain(self, batch: tuple[Inputs, Any], like: int) -> tuple[Any, Tensor, int]:
-        """Add the squares of a batch as `add` does, the model run by hand."""
-        assert self._chain is not None
-        try:
-            found = self._chain.add(batch, self.sums, like)
-        except LossOfParametersError as error:
-            self.plan.by_hand = False
-            raise RoutesChangedError from error
-        self.sites, self.samples = self._chain_sites
-        return found
+    def note(self, operations: Operations) -> None:
+        """Note the operations of the last batch."""
+        operations.note([
+            (site.key, [root for tracked, _ in site.uses for root in tracked.roots])
+            for site in self.sites
+        ])  # fmt: skip
 
-    def _sites_of(self, links: Links, samples: int) -> tuple[list[Site], int]:
-        """Return what interception would see of a chain, and of how many samples."""
-        own = {
-            tracked.label: dataclasses.replace(tracked, sums=None)
-            for tracked in self.interception.parameters.values()
-        }
-        sites = []
-        for stage in links.stages:
-            builders: tuple[FormBuilder, ...] = (
-                LINEAR_WEIGHT,
-                unbroadcast(stage.layers[0].weight.shape[:1]),
-            )
-            uses = [
-                (own[name], build)
-                for name, build in zip(stage.names, builders, strict=True)
-                if name in own
-            ]
-            shape = torch.Size((samples, stage.layers[0].out_features))
-            key = ROUTE, *(tracked.label for tracked, _ in uses)
-            sites.append(Site(key, shape, uses, samples, self.interception._deliver))
-        return sites, samples
+    def masks(self) -> dict[str, Tensor]:
+        """Return where gradients are zero by symmetry."""
+        return self.symmetry.masks()
 
     def _collect(self, losses: Sequence[Tensor], guessing: bool) -> None:
         unknown = self._locate(guessing)

@@ -21,20 +21,21 @@ from fimtiers.fisher.batches import (
     length,
     micro_batches,
     pairs,
-    part,
     split,
 )
-from fimtiers.fisher.calibration import SAMPLES, TOLERANCE, calibrate
+from fimtiers.fisher.calibration import SAMPLES, Routes, calibrate
 from fimtiers.fisher.chain import ROUTE, Chain
+from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.engine import Engine
 from fimtiers.fisher.extractor import affordable, chosen
-from fimtiers.fisher.fallback import Functional, add_by_loop
+from fimtiers.fisher.fallback import Functional
 from fimtiers.fisher.forms import Dense, Form, Outer
 from fimtiers.fisher.interception import Interception
 from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.links import Links, links_of
+from fimtiers.fisher.loop_check import differing
 from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
@@ -100,10 +101,11 @@ def diagonal_ensemble(
         if results is not None:
             return results
     scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
-    routes, engine = calibrate(
-        first, objective, names, first_samples(data, SAMPLES), scratch, check
+    routes = Routes()
+    engine = calibrate(
+        first, objective, names, first_samples(data, SAMPLES), scratch, check, routes
     )
-    if routes.plan.without_rule or not _stackable(engine):
+    if isinstance(engine, ChainEngine) or routes.plan.without_rule or not _stackable(engine):
         return [
             diagonal(
                 model, per_sample_loss, data, unit=unit, parameters=names,
@@ -114,8 +116,8 @@ def diagonal_ensemble(
     stack = Stack(models, engine)
     size = micro_batch or max(1, affordable(engine, memory) // len(models))
     n = sum(stack.add(batch) for batch in micro_batches(data, size))
-    masks, operations = engine.symmetry.masks(), Operations()
-    operations.note(engine.sites)
+    masks, operations = engine.masks(), Operations()
+    engine.note(operations)
     found = {name: operations.of(name) for name in names}
     return [
         Diagonal(sums.totals, n, found, sums.exponents, masks, unit=unit) for sums in stack.sums
@@ -135,16 +137,18 @@ def _of_chain(
     named, members = dict(first.named_parameters()), len(links.stages[0].layers)
     sums = Sums({name: torch.Size((members, *named[name].shape)) for name in names})
     chain, n = Chain(links, objective, names, memory), 0
+
+    def confirm(batch: tuple[Inputs, Any], losses: Tensor, sums: Sums) -> None:
+        if differing(first, objective, batch, losses, sums.of_member(0), {}):
+            raise UnlikeLoopError
+
     for batch in pairs(data):
-        size = min(length(batch[0]), micro_batch or length(batch[0]))
         if not links.takes(batch[0]):
             return None
-        if n == 0 and not _agrees_with_loop(links, first, objective, names, batch, size):
-            return None
-        for piece in split(batch, size):
+        for piece in split(batch, micro_batch or length(batch[0])):
             try:
-                _, losses, weight = chain.add(piece, sums)
-            except LossOfParametersError:
+                _, losses, weight = chain.add(piece, sums, None if n else confirm)
+            except (LossOfParametersError, UnlikeLoopError):
                 return None
             n += len(losses) * weight
     if n == 0:
@@ -154,32 +158,8 @@ def _of_chain(
     return [Diagonal(m.totals, n, routes, m.exponents, unit=objective.unit) for m in own]
 
 
-def _agrees_with_loop(
-    links: Links,
-    model: nn.Module,
-    objective: Objective,
-    names: Sequence[str],
-    batch: tuple[Inputs, Any],
-    size: int,
-) -> bool:
-    """Return whether the loop gives the same for some samples and the first network.
-
-    These are run as they will be among `size`.
-    """
-    batch = part(batch, 0, SAMPLES)
-    alone, named = Chain(links.of_member(0), objective, names), dict(model.named_parameters())
-    sums = Sums({name: named[name].shape for name in names})
-    try:
-        _, losses, _ = alone.add(batch, sums, like=size)
-    except LossOfParametersError:
-        return False
-    found = {name: total.norm() for name, total in sums.totals.items()}
-    expected = add_by_loop(model, objective, batch, names, sums, sign=-1.0)
-    tolerance = TOLERANCE[losses.dtype]
-    largest = tolerance * float(expected.abs().max())
-    return torch.allclose(losses, expected, tolerance, largest) and all(
-        total.norm() <= tolerance * found[name] for name, total in sums.totals.items()
-    )
+class UnlikeLoopError(Exception):
+    """A chain found other gradients than the loop."""
 
 
 class Stack:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fimtiers.fisher.batches import Data, Inputs, length, pairs, part, split
-from fimtiers.fisher.calibration import SAMPLES, add_without_rules, calibrate
+from fimtiers.fisher.batches import Data, Inputs, pairs, part, split
+from fimtiers.fisher.calibration import SAMPLES, Routes, add_without_rules, calibrate
+from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine, RoutesChangedError
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.objective import Objective, PerSampleLoss
@@ -61,6 +62,7 @@ device, check
         self.parameters, self.accumulate, self.device = parameters, accumulate, device
         self.micro_batch, self.memory, self.check = micro_batch, memory, check
         self._structure: tuple[Any, ...] | None = None
+        self._engine: Engine | ChainEngine
 
     def __call__(self, data: Data, *, directory: str | Path | None = None) -> Diagonal:
         """Return the diagonal over the samples of `data`.
@@ -94,7 +96,7 @@ device, check
                 begun = True
             for batch in split(pair, self._size):
                 n += self._add(batch)
-                operations.note(self._engine.sites)
+                self._engine.note(operations)
         if not begun:
             raise ValueError("data holds no batch; expected at least one (inputs, targets) pair")
         sums = self._engine.end()
@@ -106,7 +108,7 @@ device, check
                 for name in sums.totals
             },
             sums.exponents,
-            self._engine.symmetry.masks(),
+            self._engine.masks(),
             self.objective.kind,
             self.objective.unit,
         )
@@ -116,17 +118,16 @@ device, check
         structure = structure_of(self.model, batch)
         known = structure == self._structure
         if not known:
-            self._structure = None
+            self._structure, self._routes = None, Routes()
             named = dict(self.model.named_parameters())
             names = chosen(named, self.parameters)
             self._shapes = {name: named[name].shape for name in names}
             self._home = named[names[0]].device if self.device is None else self.device
         sums = Sums(self._shapes, self.accumulate, self._home, directory)
-        if not known:
-            first, samples = part(batch, 0, SAMPLES), length(batch[0])
-            self._routes, self._engine = calibrate(
-                self.model, self.objective, list(self._shapes), first, sums, self.check,
-                min(samples, self.micro_batch or samples),
+        if not (known and self._engine.confirmed):
+            self._engine = calibrate(
+                self.model, self.objective, list(self._shapes), part(batch, 0, SAMPLES), sums,
+                self.check, self._routes,
             )  # fmt: skip
             self._size = self.micro_batch or affordable(self._engine, self.memory)
             self._structure = structure
@@ -159,8 +160,6 @@ def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> 
     return names
 
 
-def affordable(engine: Engine, memory: int) -> int:
+def affordable(engine: Engine | ChainEngine, memory: int) -> int:
     """Return a number of samples whose outputs fit in `memory` bytes."""
-    entries = sum(site.shape.numel() for site in engine.sites) / max(1, engine.samples)
-    size = torch.finfo(engine.dtype(engine.names[0])).bits // 8
-    return max(1, int(memory / (KEPT_PER_OUTPUT * size * max(1.0, entries))))
+    return max(1, int(memory / (KEPT_PER_OUTPUT * engine.itemsize * max(1.0, engine.entries))))

@@ -40,27 +40,30 @@ def add_by_loop(
     Tensor
         The losses, shape (sample, backward pass).
     """
-    return loop_gradients(
-        model, objective, batch, names, lambda name, g: add_square(sums, name, g, sign)
-    )
+
+    def receive(gradients: Mapping[str, Tensor]) -> None:
+        for name, gradient in gradients.items():
+            add_square(sums, name, gradient, sign)
+
+    return loop_gradients(model, objective, batch, names, receive)
 
 
 def loop_gradients(
     model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
-    receive: Callable[[str, Tensor], None],
+    receive: Callable[[dict[str, Tensor]], None],
 ) -> Tensor:  # fmt: skip
     """Hand the gradients of one sample after the other to `receive`, as they are computed.
 
-    Large ones are freed before those of the next parameter are computed, unless `receive` keeps
-    them.
+    Large ones come alone, and are freed before those of the next parameter are computed, unless
+    `receive` keeps them.
 
     Parameters
     ----------
     model, objective, batch, names
         As of `fimtiers.fisher.engine.Engine`.
     receive
-        Takes the name of a parameter and the gradient of one loss of one sample; not called where
-        the loss does not depend on the parameter.
+        Takes gradients of one loss of one sample by the names of parameters; those that the loss
+        does not depend on are left out.
 
     Returns
     -------
@@ -85,26 +88,30 @@ def loop_gradients(
                 gradients = torch.autograd.grad(
                     loss, chosen, retain_graph=retain, allow_unused=True
                 )
-                for name, gradient in zip(names, gradients, strict=True):
-                    if gradient is None:
-                        continue
+                named = zip(names, gradients, strict=True)
+                given = {name: gradient for name, gradient in named if gradient is not None}
+                for name, gradient in given.items():
                     if gradient.is_sparse:
-                        receive(name, gradient.to_dense())
-                    elif gradient.numel() <= TILE:
-                        receive(name, gradient)
+                        receive({name: gradient.to_dense()})
+                receive({
+                    name: gradient for name, gradient in given.items()
+                    if not gradient.is_sparse and gradient.numel() <= TILE
+                })  # fmt: skip
         finally:
             for hook in hooks:
                 hook.remove()
     return torch.cat(values)
 
 
-def _taker(name: str, receive: Callable[[str, Tensor], None]) -> Callable[[Tensor], Tensor | None]:
+def _taker(
+    name: str, receive: Callable[[dict[str, Tensor]], None]
+) -> Callable[[Tensor], Tensor | None]:
     """Return a hook that hands a gradient over and lets torch collect an empty shell of it."""
 
     def take(gradient: Tensor) -> Tensor | None:
         if gradient.is_sparse:
             return None
-        receive(name, gradient)
+        receive({name: gradient})
         return gradient.new_zeros(()).expand_as(gradient)
 
     return take

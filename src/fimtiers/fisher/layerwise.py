@@ -77,20 +77,22 @@ class Layerwise:
         Parameters
         ----------
         gradient
-            Of the outputs.
+            Of the outputs, shape (network, sample, width), for all or for the first of each.
         again
             Whether another backward pass follows.
         sums
             Of all networks.
         """
+        networks, samples, _ = gradient.shape
         _, passing = self._buffers(*self._shape)
-        gradient = passing[-1].copy_(gradient.view_as(passing[-1]))
+        passing = [_leading(buffer, networks, samples) for buffer in passing]
+        gradient = passing[-1].copy_(gradient)
         for number in range(len(self.arriving) - 1, self.lowest - 1, -1):
             for pulled_back in reversed(self.derivatives[number]):
                 gradient = pulled_back(gradient, again)
-            self._square(number, gradient, sums)
+            self._square(number, gradient, self.arriving[number][:networks, :samples], sums)
             if number > self.lowest:
-                weight, _ = self.parameters[number]
+                weight = self.parameters[number][0][:networks]
                 gradient = torch.bmm(gradient, weight, out=passing[number - 1])
 
     def end(self) -> None:
@@ -102,31 +104,28 @@ class Layerwise:
         """Size of the buffers."""
         return sum(buffer.nbytes for buffer in self._memory)
 
-    def _square(self, number: int, gradient: Tensor, sums: Sums) -> None:
-        """Add the squares of a layer's gradients, given that of its outputs."""
-        data, (weight, bias) = self.arriving[number], self.links.stages[number].names
+    def _square(self, number: int, gradient: Tensor, data: Tensor, sums: Sums) -> None:
+        """Add the squares of a layer's gradients, given that of its outputs and its inputs."""
+        weight, bias = self.links.stages[number].names
+        first = slice(self.some.start, self.some.start + len(gradient))
         few = max(gradient.numel(), data.numel()) <= FEW_ENTRIES
         if few and sums.dtype == torch.float64 and torch.device(sums.device) == CPU:
             left, right = gradient.double().square(), data.double().square()
             if weight in self.names:
-                self._own(sums.totals[weight], 2).baddbmm_(left.mT, right)
+                _own(sums.totals[weight], 2)[first].baddbmm_(left.mT, right)
             if bias in self.names:
-                self._own(sums.totals[bias], 1).add_(left.sum(1))
+                _own(sums.totals[bias], 1)[first].add_(left.sum(1))
             return
         scaler = Scaler()
         left, right = gradient.transpose(0, 1), data.transpose(0, 1)
         if weight in self.names:
             squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
-            total = self._own(sums.totals[weight], 2)
+            total = _own(sums.totals[weight], 2)[first]
             # Rows are added a few at a time; there are more of them than networks.
             sums.add(weight, total.flatten(0, 1), squares.flatten(0, 1), exponent)
         if bias in self.names:
             squares, exponent = scaler.summed(left)
-            sums.add(bias, self._own(sums.totals[bias], 1), squares, exponent)
-
-    def _own(self, totals: Tensor, axes: int) -> Tensor:
-        """Return the part of the sums of a parameter with so many axes that is of the networks."""
-        return totals.view(-1, *totals.shape[totals.ndim - axes :])[self.some]
+            sums.add(bias, _own(sums.totals[bias], 1)[first], squares, exponent)
 
     def _buffers(self, networks: int, samples: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return where the outputs of layers go, and their gradients, which take turns in two."""
@@ -144,6 +143,19 @@ class Layerwise:
             ]
             self._views, self._shape = (views[:last], views[last:]), (networks, samples)
         return self._views
+
+
+def _own(totals: Tensor, axes: int) -> Tensor:
+    """Return the sums of a parameter with so many axes, network by network."""
+    return totals.view(-1, *totals.shape[totals.ndim - axes :])
+
+
+def _leading(buffer: Tensor, networks: int, samples: int) -> Tensor:
+    """Return the beginning of a buffer as one for fewer networks and samples."""
+    if buffer.shape[:2] == (networks, samples):
+        return buffer
+    width = buffer.shape[2]
+    return buffer.view(-1)[: networks * samples * width].view(networks, samples, width)
 
 
 def _stacked(layers: Sequence[nn.Linear]) -> Parameters:

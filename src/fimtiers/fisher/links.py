@@ -65,14 +65,6 @@ class Links:
         """Return the number of the first stage with one of the parameters."""
         return next(k for k, s in enumerate(self.stages) if not names.isdisjoint(s.names))
 
-    def of_member(self, number: int) -> "Links":
-        """Return the chain that is one of the networks."""
-        stages = [
-            Stage(stage.prefix, stage.layers[number : number + 1], stage.functions)
-            for stage in self.stages
-        ]
-        return Links(self.leading, tuple(stages))
-
     def takes(self, inputs: object) -> bool:
         """Return whether `inputs` is one vector per sample that the first layer takes as it is."""
         layer = self.stages[0].layers[0]

@@ -1,20 +1,74 @@
 """Compares sums of squares with the single-sample loop, tensor by tensor as its gradients arrive.
 
 The loop's squares are subtracted from the sums in place; what is left measures the disagreement.
-Each gradient is gone before the next comes, so a check needs no memory of the model's size.
+Each large gradient is gone before the next comes, so a check needs no memory of the model's size.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fimtiers.fisher.fallback import add_square
+from fimtiers.fisher.batches import Inputs
+from fimtiers.fisher.fallback import add_square, loop_gradients
+from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.refusals import SampleCouplingError
 from fimtiers.fisher.sums import TILE, Sums
+
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
+"""Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
+and single kernels round differently, and a sign of a ReLU may go either way."""
 
 SAFE_NORMS = 1e-12, 1e12
 """Norms whose squares neither underflow nor overflow in float32."""
+
+
+def differing(
+    model: nn.Module,
+    objective: Objective,
+    batch: tuple[Inputs, Any],
+    losses: Tensor,
+    sums: Sums,
+    masks: Mapping[str, Tensor],
+) -> list[str]:
+    """Return the parameters whose sums of squares differ from those of the loop.
+
+    Parameters
+    ----------
+    model, objective
+        As of `fimtiers.fisher.engine.Engine`.
+    batch
+        A few samples, with the labels that their losses were taken at.
+    losses
+        What they were among other samples, shape (sample, backward pass).
+    sums
+        Sums of squares over these samples; void afterwards.
+    masks
+        Entries to leave out, such as those that are rounding noise.
+
+    Raises
+    ------
+    SampleCouplingError
+        If the losses are others when each sample is alone.
+    """
+    names = list(sums.totals)
+    check = LoopCheck(sums, masks)
+    alone = loop_gradients(model, objective, batch, names, check.receive)
+    tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
+    together, expected = losses.double(), alone.double()
+    if not torch.allclose(together, expected, tolerance, tolerance * float(expected.abs().max())):
+        raise SampleCouplingError(
+            f"the losses of samples are {losses.flatten().tolist()} among others "
+            f"but {alone.flatten().tolist()} one by one; an operation couples samples"
+        )
+    dtypes = {name: p.dtype for name, p in model.named_parameters()}
+    return [
+        name
+        for name, (left, found) in check.differences().items()
+        if not left <= TOLERANCE[dtypes[name]] * found < math.inf
+    ]
 
 
 class LoopCheck:
@@ -30,11 +84,35 @@ class LoopCheck:
 
     def __init__(self, sums: Sums, masks: Mapping[str, Tensor]) -> None:
         self.sums, self.masks = sums, masks
-        self._found: dict[str, float] = {}
-        self._left: dict[str, float | None] = {}
+        self._small = [
+            name
+            for name, total in sums.totals.items()
+            if total.dtype == torch.float64 and total.numel() <= TILE and name not in masks
+        ]
+        self._found = dict(zip(self._small, self._norms(self._small), strict=True))
+        self._left: dict[str, float] = {}
 
-    def receive(self, name: str, gradient: Tensor) -> None:
-        """Subtract the square of a gradient of one sample."""
+    def receive(self, gradients: Mapping[str, Tensor]) -> None:
+        """Subtract the squares of gradients of one sample."""
+        small = [name for name in self._small if name in gradients]
+        if small:
+            totals = [self.sums.totals[name] for name in small]
+            # Squares in float64 need no scale.
+            exact = [
+                gradients[name].to(total.device, torch.float64)
+                for name, total in zip(small, totals, strict=True)
+            ]
+            torch._foreach_addcmul_(totals, exact, exact, value=-1)
+        for name in gradients.keys() - set(small):
+            self._receive_large(name, gradients[name])
+
+    def differences(self) -> dict[str, tuple[float, float]]:
+        """Return the norms of engine minus loop and of the engine's sums, of each parameter."""
+        pending = [name for name in self.sums.totals if name not in self._left]
+        left = dict(zip(pending, self._norms(pending), strict=True)) | self._left
+        return {name: (left[name], self._found.get(name, left[name])) for name in self.sums.totals}
+
+    def _receive_large(self, name: str, gradient: Tensor) -> None:
         total = self.sums.totals[name]
         if name not in self.masks and _suits_kernel(total, gradient):
             from fimtiers.fisher.check_kernel import subtract_square
@@ -44,36 +122,31 @@ class LoopCheck:
             self._left[name] = math.sqrt(after)
             return
         if name not in self._found:
-            self._found[name] = self._norm(name)
+            (self._found[name],) = self._norms([name])
             if self._found[name] == 0:
                 self.sums.clear([name])  # it has no scale yet
         add_square(self.sums, name, gradient, -1.0)
-        self._left[name] = None
+        self._left.pop(name, None)
 
-    def difference(self, name: str) -> tuple[float, float]:
-        """Return the norms of engine minus loop and of the engine's sums, of one parameter."""
-        left = self._left.get(name)
-        if left is None:
-            left = self._norm(name)
-        return left, self._found.get(name, left)
+    def _norms(self, names: Sequence[str]) -> list[float]:
+        """Return the norms of what is not masked; no square of a square underflows."""
+        values = [self.sums.totals[name] for name in names]
+        for number, name in enumerate(names):
+            if name in self.masks:
+                values[number] = values[number].masked_fill(self.masks[name], 0)
+        norms = [float(norm) for norm in torch._foreach_norm(values)] if values else []
+        return [
+            norm if SAFE_NORMS[0] < norm < SAFE_NORMS[1] else _scaled_norm(own)
+            for norm, own in zip(norms, values, strict=True)
+        ]
 
-    def agrees(self, name: str, tolerance: float) -> bool:
-        """Return whether the two differ by at most a part of the sums, which must be finite."""
-        left, found = self.difference(name)
-        return left <= tolerance * found < math.inf
 
-    def _norm(self, name: str) -> float:
-        """Return the norm of what is not masked; no square of a square underflows."""
-        values, mask = self.sums.totals[name], self.masks.get(name)
-        values = (values if mask is None else values.masked_fill(mask, 0)).flatten()
-        norm = math.sqrt(float(values @ values))
-        if SAFE_NORMS[0] < norm < SAFE_NORMS[1]:
-            return norm
-        peak = float(values.abs().amax()) if values.numel() else 0.0
-        if peak == 0 or not math.isfinite(peak):
-            return peak
-        values = values / peak
-        return peak * math.sqrt(float(values @ values))
+def _scaled_norm(values: Tensor) -> float:
+    """Return the norm of values whose squares may be out of range."""
+    peak = float(values.abs().amax()) if values.numel() else 0.0
+    if peak == 0 or not math.isfinite(peak):
+        return peak
+    return peak * float(torch.linalg.vector_norm(values / peak))
 
 
 def _suits_kernel(total: Tensor, gradient: Tensor) -> bool:

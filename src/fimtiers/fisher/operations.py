@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from fimtiers.fisher.tape import Site
-
 
 class Operations:
     """For each parameter the operations it was used in, as often as at most in one batch."""
@@ -12,21 +10,26 @@ class Operations:
         self._counts: dict[str, dict[str, int]] = {}
         self._patterns: set[tuple[tuple[str, ...], ...]] = set()
 
-    def note(self, sites: Sequence[Site]) -> None:
-        """Take notice of the sites of a batch."""
-        pattern = tuple([site.key for site in sites])
+    def note(self, uses: Sequence[tuple[tuple[str, ...], Sequence[str]]]) -> None:
+        """Take notice of a batch.
+
+        Parameters
+        ----------
+        uses
+            The key of each operation, its name first, and the parameters that were used.
+        """
+        pattern = tuple([key for key, _ in uses])
         if pattern in self._patterns:
             return
         self._patterns.add(pattern)
         counts: dict[str, dict[str, int]] = {}
-        for site in sites:
-            for tracked, _ in site.uses:
-                for root in tracked.roots:
-                    uses = counts.setdefault(root, {})
-                    uses[site.key[0]] = uses.get(site.key[0], 0) + 1
-        for name, uses in counts.items():
+        for (operation, *_), names in uses:
+            for name in names:
+                own = counts.setdefault(name, {})
+                own[operation] = own.get(operation, 0) + 1
+        for name, own in counts.items():
             most = self._counts.setdefault(name, {})
-            for operation, number in uses.items():
+            for operation, number in own.items():
                 most[operation] = max(number, most.get(operation, 0))
 
     def of(self, name: str) -> str:

@@ -110,12 +110,53 @@ def test_compiled_and_layerwise_passes_are_the_same(scale, samples):
         outputs = runner.outputs(X[:samples])
         expected = torch.cat([model(X[:samples]) for model in members])
         torch.testing.assert_close(outputs, expected.detach())
-        runner.add_squares(gradient.flatten(0, 1), False, sums)
+        runner.add_squares(gradient, False, sums)
         found.append(sums.totals)
     for name, total in found[0].items():
         peak = found[1][name].max()
         assert peak > 0
         torch.testing.assert_close(total / peak, found[1][name] / peak, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "functions"),
+    [
+        (Compiled, (nn.ReLU(),)), (Layerwise, (nn.ReLU(),)), (Layerwise, (nn.GELU(),)),
+        (Layerwise, (nn.Sigmoid(), nn.ELU())), (Layerwise, (nn.ELU(), nn.Sigmoid())),
+    ],
+)  # fmt: skip
+def test_the_first_samples_of_the_first_network_alone(kind, functions):
+    def members():
+        torch.manual_seed(6)
+        sizes = ((6, 20), (20, 33), (33, 5))
+        return [
+            nn.Sequential(
+                *(layer for a, b in sizes for layer in (nn.Linear(a, b), *functions))
+            )[: -len(functions)]
+            for _ in range(2)
+        ]  # fmt: skip
+
+    links, named = links_of(members()), dict(members()[0].named_parameters())
+    gradient = torch.randn(2, 50, 5, generator=torch.Generator().manual_seed(7))
+    cut = torch.zeros_like(gradient)
+    cut[:1, :2] = gradient[:1, :2]
+    runner = kind(links, frozenset(named))
+    runner.begin(slice(0, 2))
+    runner.outputs(X[:50])
+    alone, masked, whole = (
+        Sums({name: torch.Size((2, *p.shape)) for name, p in named.items()}) for _ in range(3)
+    )
+    runner.add_squares(gradient[:1, :2], True, alone)
+    runner.add_squares(cut, True, masked)
+    runner.add_squares(gradient, False, whole)
+    for name in named:
+        peak = masked.totals[name].max()
+        assert peak > 0
+        assert not alone.totals[name][1].any()
+        torch.testing.assert_close(
+            alone.totals[name] / peak, masked.totals[name] / peak, rtol=1e-5, atol=1e-8
+        )
+        assert whole.totals[name][1].any()
 
 
 def test_dead_units_have_exact_zeros():

@@ -6,9 +6,16 @@ from fisher_definition import by_definition, wavy
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from fimtiers.fisher import chain, diagonal, engine
+from fimtiers.fisher import (
+    Extractor,
+    SampleCouplingError,
+    chain,
+    diagonal,
+    diagonal_ensemble,
+    engine,
+)
 from fimtiers.fisher.fallback import add_by_loop, loop_gradients
-from fimtiers.fisher.loop_check import LoopCheck
+from fimtiers.fisher.loop_check import LoopCheck, differing
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.sums import TILE, Sums
 
@@ -31,10 +38,13 @@ def checked(model: nn.Module, sums: Sums, masks=None) -> LoopCheck:
     return check
 
 
-def sums_by_loop(model: nn.Module, dtype: torch.dtype = torch.float64) -> Sums:
+def by_loop(model: nn.Module, dtype: torch.dtype = torch.float64) -> tuple[Sums, torch.Tensor]:
     sums = Sums({name: p.shape for name, p in model.named_parameters()}, dtype)
-    add_by_loop(model, Objective(wavy), two(model), list(sums.totals), sums)
-    return sums
+    return sums, add_by_loop(model, Objective(wavy), two(model), list(sums.totals), sums)
+
+
+def sums_by_loop(model: nn.Module, dtype: torch.dtype = torch.float64) -> Sums:
+    return by_loop(model, dtype)[0]
 
 
 @pytest.mark.parametrize("sums_dtype", [torch.float64, torch.float32])
@@ -47,7 +57,7 @@ def test_the_difference_to_the_loop_is_the_norm_of_what_is_wrong(dtype, sums_dty
         sums.totals[name] *= 1.25
     check = checked(model, sums)
     for name, norm in norms.items():
-        left, found = check.difference(name)
+        left, found = check.differences()[name]
         assert found == pytest.approx(1.25 * norm, rel=1e-5)
         assert left == pytest.approx(0.25 * norm, rel=1e-4)
 
@@ -57,8 +67,7 @@ def test_sums_that_lack_what_the_loop_finds_differ(sums_dtype):
     model = wide_layer()
     sums = Sums({name: p.shape for name, p in model.named_parameters()}, sums_dtype)
     check = checked(model, sums)
-    for name in sums.totals:
-        left, found = check.difference(name)
+    for left, found in check.differences().values():
         assert found == 0
         assert left > 0
 
@@ -69,8 +78,8 @@ def test_sums_of_what_the_loop_does_not_reach_differ():
     sums = Sums({name: p.shape for name, p in model.named_parameters()})
     sums.totals["unused.weight"][0, 0] = 2.0
     check = checked(model, sums)
-    assert check.difference("unused.weight") == (2.0, 2.0)
-    assert check.difference("unused.bias") == (0.0, 0.0)
+    assert check.differences()["unused.weight"] == (2.0, 2.0)
+    assert check.differences()["unused.bias"] == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
@@ -79,9 +88,9 @@ def test_sums_that_are_no_numbers_never_agree(poison):
     sums = sums_by_loop(model)
     for total in sums.totals.values():
         total.view(-1)[0] = poison
-    check = checked(model, sums)
-    for name in sums.totals:
-        assert not check.agrees(name, 1e-3)
+    _, losses = by_loop(model)
+    names = list(sums.totals)
+    assert differing(model, Objective(wavy), two(model), losses, sums, {}) == names
 
 
 def test_masked_entries_are_left_out():
@@ -90,7 +99,7 @@ def test_masked_entries_are_left_out():
     sums.totals["weight"][3, 4] += 1.0
     mask = torch.zeros(WIDTH, WIDTH, dtype=torch.bool)
     mask[3, 4] = True
-    left, found = checked(model, sums, {"weight": mask}).difference("weight")
+    left, found = checked(model, sums, {"weight": mask}).differences()["weight"]
     assert left <= 1e-6 * found
 
 
@@ -99,9 +108,10 @@ def test_a_large_gradient_of_the_loop_is_gone_when_the_next_comes():
     names = [name for name, p in model.named_parameters() if p.ndim == 2]
     received, alive = [], []
 
-    def receive(name, gradient):
-        received.append(StorageWeakRef(gradient.untyped_storage()))
-        alive.append(sum(not storage.expired() for storage in received))
+    def receive(gradients):
+        for gradient in gradients.values():
+            received.append(StorageWeakRef(gradient.untyped_storage()))
+            alive.append(sum(not storage.expired() for storage in received))
 
     loop_gradients(model, Objective(wavy), two(model), names, receive)
     assert alive == [1] * 2 * len(names)
@@ -113,7 +123,7 @@ def test_a_large_parameter_used_twice_is_received_with_its_whole_gradient():
     received = []
     data = two(model)
     loop_gradients(
-        model, Objective(wavy), data, ["0.weight"], lambda _, gradient: received.append(gradient)
+        model, Objective(wavy), data, ["0.weight"], lambda given: received.extend(given.values())
     )
     for sample, gradient in zip(data[0].split(1), received, strict=True):
         (expected,) = torch.autograd.grad(wavy(model(sample), None), layer.weight)
@@ -136,19 +146,48 @@ def test_sparse_gradients_of_the_loop_are_compared_too(rows):
     assert not any(route.startswith(("vmap", "loop")) for route in found.routes.values())
 
 
-def test_a_chain_is_checked_on_the_code_that_later_batches_use(monkeypatch):
-    class Wrong(chain.Layerwise):
-        def add_squares(self, gradient, again, sums):
-            super().add_squares(2 * gradient, again, sums)
+class Wrong(chain.Layerwise):
+    """Code that gives other gradients than the model has."""
 
+    def add_squares(self, gradient, again, sums):
+        super().add_squares(2 * gradient, again, sums)
+
+
+def test_a_chain_is_checked_on_the_code_that_its_batches_use(monkeypatch):
     model = nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    expected = diagonal(model, wavy, (VECTORS.double(), None))
-    many = len(VECTORS)
+    data = VECTORS.double(), None
+    expected = diagonal(model, wavy, data)
+    assert set(expected.routes.values()) == {chain.ROUTE}
     monkeypatch.setattr(chain, "Compiled", Wrong)
-    monkeypatch.setattr(chain, "suits", lambda links, sums, samples: samples >= many)
-    found = diagonal(model, wavy, (VECTORS.double(), None))
-    torch.testing.assert_close(found.flat(), expected.flat(), rtol=1e-10, atol=1e-20)
-    assert engine.ROUTE not in found.routes.values()
+    monkeypatch.setattr(chain, "suits", lambda links, sums, samples: samples == len(VECTORS))
+    extract = Extractor(model, wavy)
+    for found in (diagonal(model, wavy, data), extract(data), extract(data)):
+        assert chain.ROUTE not in found.routes.values()
+        assert found.n == expected.n
+        torch.testing.assert_close(found.flat(), expected.flat(), rtol=1e-10, atol=1e-20)
+
+
+def test_chains_that_are_wrong_together_are_computed_one_by_one(monkeypatch):
+    models = [nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 3)) for _ in range(2)]
+    expected = [diagonal(model, wavy, (VECTORS, None)).flat() for model in models]
+    monkeypatch.setattr(chain, "Layerwise", Wrong)
+    for found, own in zip(diagonal_ensemble(models, wavy, (VECTORS, None)), expected, strict=True):
+        assert chain.ROUTE not in found.routes.values()
+        torch.testing.assert_close(found.flat(), own, rtol=1e-5, atol=1e-12)
+
+
+def test_a_chain_confirms_its_losses_among_all_samples():
+    model = nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def relative(outputs, targets):
+        return wavy(outputs, targets) * (1.0 if len(outputs) < len(VECTORS) else 1.1)
+
+    with pytest.raises(SampleCouplingError, match="one by one"):
+        diagonal(model, relative, (VECTORS, None))
+    extract = Extractor(model, relative)
+    for _ in range(2):
+        with pytest.raises(SampleCouplingError, match="one by one"):
+            extract((VECTORS, None))
 
 
 def test_rows_that_a_view_shows_to_lie_sample_by_sample_need_no_labelled_pass(monkeypatch):
