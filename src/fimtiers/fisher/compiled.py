@@ -48,19 +48,17 @@ class Compiled:
         parts = zip(
             [n for s in links.stages for n in s.names], self.totals.split(sizes), strict=True
         )
-        self.parts = {name: part for name, part in parts if name in names}
+        self.names, self.parts = zip(*((n, p) for n, p in parts if n in names), strict=True)
+        self._targets: tuple[Sums, dict[int, list[Tensor]]] = Sums({}), {}
         self.kept, self.scratch = torch.empty(0), torch.empty(sum(sizes))
         self.memory = torch.empty(4, chain_kernel.BLOCK * max(links.widths) + PADDING)
 
     def begin(self, some: slice) -> None:
         """Take the parameters of some networks."""
         self.some = some
-        self.parameters = torch.stack(
-            [
-                torch.cat([p for stage in self.links.stages for p in _flat(stage.layers[member])])
-                for member in range(some.start, some.stop)
-            ]
-        )
+        members = range(some.start, some.stop)
+        flat = [p for m in members for stage in self.links.stages for p in _flat(stage.layers[m])]
+        self.parameters = torch.cat(flat).view(len(members), -1)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Return the outputs for some samples, shape (network · sample, width)."""
@@ -95,23 +93,27 @@ class Compiled:
                 self.rectified, self.kept[number].numpy(), self.lowest, PEAK_EXPONENT,
                 self.totals.numpy(), self.scratch.numpy(), self.memory.numpy(),
             )  # fmt: skip
-            member = self.some.start + number
-            torch._foreach_add_(
-                [
-                    sums.totals[name].view(-1, len(part))[member]
-                    for name, part in self.parts.items()
-                ],
-                list(self.parts.values()),
-            )
+            torch._foreach_add_(self._own(sums, self.some.start + number), self.parts)
 
     def end(self) -> None:
-        """Let go of data and parameters."""
+        """Let go of data, parameters and sums."""
         self.inputs = self.parameters = torch.empty(0)
+        self._targets = Sums({}), {}
 
     @property
     def kept_bytes(self) -> int:
         """Size of the buffer."""
         return self.kept.nbytes
+
+    def _own(self, sums: Sums, member: int) -> list[Tensor]:
+        """Return the sums of one network as vectors, kept for its next batch."""
+        if self._targets[0] is not sums:
+            self._targets = sums, {}
+        known = self._targets[1]
+        if member not in known:
+            parts = zip(self.names, self.parts, strict=True)
+            known[member] = [sums.totals[name].view(-1, len(p))[member] for name, p in parts]
+        return known[member]
 
 
 def suits(links: Links, sums: Sums, samples: int) -> bool:

@@ -45,12 +45,14 @@ def add_by_loop(
         for name, gradient in gradients.items():
             add_square(sums, name, gradient, sign)
 
-    return loop_gradients(model, objective, batch, names, receive)
+    parameters = dict(model.named_parameters())
+    chosen = {name: parameters[name] for name in names}
+    return loop_gradients(model, objective, batch, chosen, receive)
 
 
 def loop_gradients(
-    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
-    receive: Callable[[dict[str, Tensor]], None],
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any],
+    parameters: Mapping[str, Tensor], receive: Callable[[dict[str, Tensor]], None],
 ) -> Tensor:  # fmt: skip
     """Hand the gradients of one sample after the other to `receive`, as they are computed.
 
@@ -59,8 +61,10 @@ def loop_gradients(
 
     Parameters
     ----------
-    model, objective, batch, names
+    model, objective, batch
         As of `fimtiers.fisher.engine.Engine`.
+    parameters
+        Those to take gradients of, by name.
     receive
         Takes gradients of one loss of one sample by the names of parameters; those that the loss
         does not depend on are left out.
@@ -71,16 +75,14 @@ def loop_gradients(
         The losses, shape (sample, backward pass).
     """
     inputs, labels = batch
-    parameters = dict(model.named_parameters())
-    chosen = [parameters[name] for name in names]
-    values = []
+    chosen, values = list(parameters.values()), []
     for n in range(length(inputs)):
         losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
         values.append(torch.stack([loss.detach() for loss in losses], 1))
         hooks: list[RemovableHandle] = []
         try:
             # Not before the forward pass, whose own derivatives are not the loop's.
-            for name, p in zip(names, chosen, strict=True):
+            for name, p in parameters.items():
                 if p.numel() > TILE:
                     hooks.append(p.register_hook(_taker(name, receive)))
             for number, loss in enumerate(losses):
@@ -88,7 +90,7 @@ def loop_gradients(
                 gradients = torch.autograd.grad(
                     loss, chosen, retain_graph=retain, allow_unused=True
                 )
-                named = zip(names, gradients, strict=True)
+                named = zip(parameters, gradients, strict=True)
                 given = {name: gradient for name, gradient in named if gradient is not None}
                 for name, gradient in given.items():
                     if gradient.is_sparse:

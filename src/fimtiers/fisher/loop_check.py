@@ -53,21 +53,21 @@ def differing(
     SampleCouplingError
         If the losses are others when each sample is alone.
     """
-    names = list(sums.totals)
-    check = LoopCheck(sums, masks)
-    alone = loop_gradients(model, objective, batch, names, check.receive)
+    check, parameters = LoopCheck(sums, masks), dict(model.named_parameters())
+    chosen = {name: parameters[name] for name in sums.totals}
+    alone = loop_gradients(model, objective, batch, chosen, check.receive)
     tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
-    together, expected = losses.double(), alone.double()
-    if not torch.allclose(together, expected, tolerance, tolerance * float(expected.abs().max())):
+    together, expected = losses.flatten().tolist(), alone.flatten().tolist()
+    scale = tolerance * max(map(abs, expected))
+    if not all(abs(x - y) <= scale for x, y in zip(together, expected, strict=True)):
         raise SampleCouplingError(
-            f"the losses of samples are {losses.flatten().tolist()} among others "
-            f"but {alone.flatten().tolist()} one by one; an operation couples samples"
+            f"the losses of samples are {together} among others but {expected} one by one; "
+            "an operation couples samples"
         )
-    dtypes = {name: p.dtype for name, p in model.named_parameters()}
     return [
         name
         for name, (left, found) in check.differences().items()
-        if not left <= TOLERANCE[dtypes[name]] * found < math.inf
+        if not left <= TOLERANCE[parameters[name].dtype] * found < math.inf
     ]
 
 

@@ -34,7 +34,9 @@ def two(model: nn.Module) -> tuple[torch.Tensor, None]:
 
 def checked(model: nn.Module, sums: Sums, masks=None) -> LoopCheck:
     check = LoopCheck(sums, masks or {})
-    loop_gradients(model, Objective(wavy), two(model), list(sums.totals), check.receive)
+    loop_gradients(
+        model, Objective(wavy), two(model), dict(model.named_parameters()), check.receive
+    )
     return check
 
 
@@ -105,7 +107,7 @@ def test_masked_entries_are_left_out():
 
 def test_a_large_gradient_of_the_loop_is_gone_when_the_next_comes():
     model = nn.Sequential(*[wide_layer() for _ in range(4)])
-    names = [name for name, p in model.named_parameters() if p.ndim == 2]
+    weights = {name: p for name, p in model.named_parameters() if p.ndim == 2}
     received, alive = [], []
 
     def receive(gradients):
@@ -113,8 +115,8 @@ def test_a_large_gradient_of_the_loop_is_gone_when_the_next_comes():
             received.append(StorageWeakRef(gradient.untyped_storage()))
             alive.append(sum(not storage.expired() for storage in received))
 
-    loop_gradients(model, Objective(wavy), two(model), names, receive)
-    assert alive == [1] * 2 * len(names)
+    loop_gradients(model, Objective(wavy), two(model), weights, receive)
+    assert alive == [1] * 2 * len(weights)
 
 
 def test_a_large_parameter_used_twice_is_received_with_its_whole_gradient():
@@ -123,7 +125,11 @@ def test_a_large_parameter_used_twice_is_received_with_its_whole_gradient():
     received = []
     data = two(model)
     loop_gradients(
-        model, Objective(wavy), data, ["0.weight"], lambda given: received.extend(given.values())
+        model,
+        Objective(wavy),
+        data,
+        {"0.weight": layer.weight},
+        lambda given: received.extend(given.values()),
     )
     for sample, gradient in zip(data[0].split(1), received, strict=True):
         (expected,) = torch.autograd.grad(wavy(model(sample), None), layer.weight)
