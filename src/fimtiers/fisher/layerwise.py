@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fimtiers.fisher.by_hand import Derivative, applied
 from fimtiers.fisher.links import Links
-from fimtiers.fisher.squares import Scaler, outer_squares
+from fimtiers.fisher.squares import Scaler, squares_by_rows
 from fimtiers.fisher.sums import Sums
 
 Parameters = tuple[Tensor, Tensor | None]
@@ -119,10 +119,9 @@ class Layerwise:
         scaler = Scaler()
         left, right = gradient.transpose(0, 1), data.transpose(0, 1)
         if weight in self.names:
-            squares, exponent = outer_squares(left.unsqueeze(1), right.unsqueeze(1), scaler)
-            total = _own(sums.totals[weight], 2)[first]
-            # Rows are added a few at a time; there are more of them than networks.
-            sums.add(weight, total.flatten(0, 1), squares.flatten(0, 1), exponent)
+            total = _own(sums.totals[weight], 2)[first].flatten(0, 1)
+            for rows, squares, exponent in squares_by_rows(left, right, scaler):
+                sums.add(weight, total[rows], squares, exponent)
         if bias in self.names:
             squares, exponent = scaler.summed(left)
             sums.add(bias, _own(sums.totals[bias], 1)[first], squares, exponent)

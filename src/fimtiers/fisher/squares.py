@@ -6,6 +6,7 @@ formed in tiles that stay in the cache, or in registers by a compiled kernel, an
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -277,6 +278,41 @@ def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[
     else:
         squares = left.permute(1, 2, 0) @ right.transpose(0, 1)
     return squares, left_exponent + right_exponent
+
+
+def squares_by_rows(
+    left: Tensor, right: Tensor, scaler: Scaler
+) -> Iterator[tuple[slice, Tensor, int]]:
+    """Yield Σ_n (left_n ⊗ right_n)² / 4^k of groups with one token, some rows at a time, and k.
+
+    A tile of a large product is still in the cache when it is added to a sum.
+
+    Parameters
+    ----------
+    left, right
+        Shapes (sample, group, L) and (sample, group, R).
+    scaler
+        Of the gradient at hand.
+
+    Yields
+    ------
+    slice
+        Which of the rows, group · L.
+    Tensor
+        Shape (row, R).
+    int
+        k.
+    """
+    rows = max(1, TILE_BYTES // (right.shape[2] * right.element_size()))
+    if left.shape[1] > 1 or left.shape[2] <= rows or kernel.suits_pairs(left, right):
+        squares, exponent = _single_token_squares(left, right, scaler)
+        yield slice(None), squares.flatten(0, 1), exponent
+        return
+    left, left_exponent = scaler.squared(left)
+    right, right_exponent = scaler.squared(right)
+    for start in range(0, left.shape[2], rows):
+        some = slice(start, start + rows)
+        yield some, left[:, 0, some].t() @ right[:, 0], left_exponent + right_exponent
 
 
 def _tile_squares(left: Tensor, right: Tensor) -> Tensor:

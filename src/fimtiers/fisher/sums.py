@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 TILE = 1 << 16
 """Entries added at a time where dtypes differ: torch copies them to the wider one first."""
+
+
+NUMPY_DTYPES = {torch.float64: np.float64, torch.float32: np.float32}
 
 
 class Sums:
@@ -43,7 +47,7 @@ class Sums:
         device: torch.device | str = "cpu",
         directory: Path | None = None,
     ) -> None:
-        if dtype not in (torch.float64, torch.float32):
+        if dtype not in NUMPY_DTYPES:
             raise ValueError(f"sums of dtype {dtype}; allowed: torch.float64, torch.float32")
         self.dtype, self.device = dtype, device
         self.totals = {
@@ -102,6 +106,9 @@ def _zeros(
     device: torch.device | str,
     directory: Path | None,
 ) -> Tensor:
+    if directory is None and torch.device(device).type == "cpu":
+        # numpy asks for huge pages, which spares large tensors most page faults.
+        return torch.from_numpy(np.zeros(shape, NUMPY_DTYPES[dtype]))
     if directory is None:
         return torch.zeros(shape, dtype=dtype, device=device)
     directory.mkdir(parents=True, exist_ok=True)
