@@ -15,7 +15,7 @@ from fimtiers.fisher.batches import Inputs
 from fimtiers.fisher.fallback import add_square, loop_gradients
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import SampleCouplingError
-from fimtiers.fisher.sums import TILE, Sums
+from fimtiers.fisher.sums import TILE, Sums, suits_kernel
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
@@ -114,8 +114,8 @@ class LoopCheck:
 
     def _receive_large(self, name: str, gradient: Tensor) -> None:
         total = self.sums.totals[name]
-        if name not in self.masks and _suits_kernel(total, gradient):
-            from fimtiers.fisher.check_kernel import subtract_square
+        if name not in self.masks and suits_kernel(total, gradient):
+            from fimtiers.fisher.sums_kernel import subtract_square
 
             before, after = subtract_square(total.view(-1).numpy(), gradient.view(-1).numpy())
             self._found.setdefault(name, math.sqrt(before))
@@ -147,16 +147,3 @@ def _scaled_norm(values: Tensor) -> float:
     if peak == 0 or not math.isfinite(peak):
         return peak
     return peak * float(torch.linalg.vector_norm(values / peak))
-
-
-def _suits_kernel(total: Tensor, gradient: Tensor) -> bool:
-    """Return whether compiled code, which saves passes over memory, is worth loading."""
-    return (
-        total.numel() > TILE
-        and total.is_cpu
-        and gradient.is_cpu
-        and total.dtype == torch.float64
-        and gradient.dtype == torch.float32
-        and total.is_contiguous()
-        and gradient.is_contiguous()
-    )

@@ -94,9 +94,28 @@ class Sums:
         if view.numel() <= TILE or squares.dtype == view.dtype:
             view.add_(squares, alpha=factor)
             return
+        if suits_kernel(view, squares):
+            from fimtiers.fisher.sums_kernel import add_scaled
+
+            add_scaled(view.view(-1).numpy(), squares.view(-1).numpy(), factor)
+            return
         rows = max(1, TILE * len(view) // view.numel())
         for start in range(0, len(view), rows):
             view[start : start + rows].add_(squares[start : start + rows], alpha=factor)
+
+
+def suits_kernel(total: Tensor, values: Tensor) -> bool:
+    """Return whether compiled code, which saves passes over memory, is worth loading."""
+    return (
+        total.numel() > TILE
+        and total.is_cpu
+        and values.is_cpu
+        and total.dtype == torch.float64
+        and values.dtype == torch.float32
+        and total.shape == values.shape
+        and total.is_contiguous()
+        and values.is_contiguous()
+    )
 
 
 def _zeros(

@@ -1,4 +1,4 @@
-"""The comparison of large tensors with the loop in machine code, in one pass over memory.
+"""Arithmetic on large sums of squares in machine code, in one pass over memory.
 
 Imported when first needed, since that compiles it, or loads what was compiled before.
 """
@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from fimtiers.fisher.kernel import FAST
 
+OPTIONS: dict[str, Any] = {"fastmath": FAST, "nogil": True, "cache": True}
 
-@numba.njit("UniTuple(f8, 2)(f8[::1], f4[::1])", fastmath=FAST, nogil=True, cache=True)
+
+@numba.njit("void(f8[::1], f4[::1], f8)", **OPTIONS)
+def add_scaled(total: NDArray[Any], squares: NDArray[Any], factor: float) -> None:
+    """Add `factor` times `squares` to `total`."""
+    for i in range(len(total)):
+        total[i] += factor * np.float64(squares[i])
+
+
+@numba.njit("UniTuple(f8, 2)(f8[::1], f4[::1])", **OPTIONS)
 def subtract_square(total: NDArray[Any], gradient: NDArray[Any]) -> tuple[float, float]:
     """Subtract the square of `gradient`; return Σ total² before and after.
 
