@@ -106,13 +106,13 @@ def check_refusal(study):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
 @given(malformed_studies())
 def test_a_malformed_study_is_refused_in_words_and_by_no_other_error(study):
     check_refusal(study)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(VALUES)
 def test_anything_in_place_of_a_study_is_refused_in_words(value):
     check_refusal(value)
