@@ -89,6 +89,7 @@ class LoopCheck:
             for name, total in sums.totals.items()
             if total.dtype == torch.float64 and total.numel() <= TILE and name not in masks
         ]
+        self._exact = {name: torch.empty_like(sums.totals[name]) for name in self._small}
         self._found = dict(zip(self._small, self._norms(self._small), strict=True))
         self._left: dict[str, float] = {}
 
@@ -97,11 +98,8 @@ class LoopCheck:
         small = [name for name in self._small if name in gradients]
         if small:
             totals = [self.sums.totals[name] for name in small]
-            # Squares in float64 need no scale.
-            exact = [
-                gradients[name].to(total.device, torch.float64)
-                for name, total in zip(small, totals, strict=True)
-            ]
+            exact = [self._exact[name] for name in small]  # squares in float64 need no scale
+            torch._foreach_copy_(exact, [gradients[name] for name in small])
             torch._foreach_addcmul_(totals, exact, exact, value=-1)
         for name in gradients.keys() - set(small):
             self._receive_large(name, gradients[name])

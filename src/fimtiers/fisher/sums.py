@@ -67,8 +67,10 @@ class Sums:
 
     def clear(self, names: Iterable[str] | None = None) -> None:
         """Set the sums of some parameters, or of all, to zero."""
-        for name in self.totals if names is None else names:
-            self.totals[name].zero_()
+        names = list(self.totals if names is None else names)
+        if names:
+            torch._foreach_zero_([self.totals[name] for name in names])
+        for name in names:
             self.exponents[name] = 0
             if self.dtype == torch.float32:
                 self._unset.add(name)
