@@ -2,7 +2,7 @@
 
 Times are CPU times of this process, on one thread, divided by that of one plain batched forward
 and backward pass of the same round: what else the machine does then matters little. Memory is
-measured in a fresh process per method.
+measured in a fresh process per method, as what is in use at the peak.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import copy
 import csv
 import ctypes
 import multiprocessing
+import os
 import re
 import statistics
 import time
@@ -35,6 +36,14 @@ CHECKED = 4
 
 TOLERANCE = 1e-4
 """Largest relative error of a tensor that counts as agreement in float32."""
+
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 16),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 16),
+    "MALLOC_TOP_PAD_": "0",
+}
+"""Has glibc give memory back as soon as it is free, in processes that start with it. Otherwise the
+peak is also that of what lies free between calls, and differs by half from one to the next."""
 
 OWN = ("fimtiers", "fimtiers, stacked")
 """Methods of which a further batch is measured: on one network, on several."""
@@ -175,6 +184,7 @@ def keep_fastest_chunk(rows: dict[str, Row]) -> None:
 
 def in_fresh_process(name: str, method: str, samples: int) -> float:
     """Return the peak of resident memory above that before the call, MB."""
+    os.environ.update(ALLOCATOR)  # for the new process; too late for this one
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(peak_memory, (name, method, samples))
 

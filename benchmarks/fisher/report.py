@@ -49,8 +49,8 @@ peer fewer samples than the plain pass, its cost is scaled to all. vmap runs in 
 Values are compared with a float64 loop on {CHECKED} samples; the error is ‖F − F_loop‖ / ‖F_loop‖
 of the worst tensor. *Correct*: all tensors within {TOLERANCE:g}. *Incomplete*: tensors are missing,
 the others right. *Wrong*: a tensor is beyond {TOLERANCE:g}, and nothing says so. *Raises*: no
-result. Memory is the peak of a second call above what is resident before it, in a fresh process,
-for the samples in the table.
+result. Memory is the peak of a second call above what is resident before it, in a fresh process
+whose allocator gives back at once what is free, for the samples in the table; the result counts.
 
 ![Cost of each method on each workload](images/benchmark.svg)
 """

@@ -1,6 +1,6 @@
 """Two samples decide by which route each parameter goes, and the loop confirms it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,7 @@ def calibrate(
     objective: Objective,
     names: Sequence[str],
     batch: tuple[Inputs, Any],
-    sums: Sums,
+    make_sums: Callable[[], Sums],
     check: bool,
     routes: Routes,
 ) -> Engine | ChainEngine:
@@ -68,8 +68,9 @@ def calibrate(
         As of `Engine`.
     batch
         The samples.
-    sums
-        Used as scratch and cleared.
+    make_sums
+        Makes sums of squares for the samples, which are gone before those of the data are made:
+        new ones take no memory until they are added to.
     check
         Whether to compare with the loop. If so, samples are first taken to be where shapes show
         them, which the comparison confirms; if not, labelled passes find them.
@@ -83,13 +84,16 @@ def calibrate(
     WrongRouteError
         If a parameter has no route that agrees with the loop.
     """
-    guessing = check
+    guessing, sums = check, Sums({})
     while True:
-        sums.clear()
         objective.restart()
         links = links_of([model]) if guessing and routes.plan.by_hand else None
         if links is not None and links.takes(batch[0]):
             return ChainEngine(model, objective, names, routes.plan, links)
+        if sums.totals:
+            sums.clear()
+        else:
+            sums = make_sums()
         engine = Engine(model, objective, names, routes.plan, sums)
         try:
             labels, losses, _ = engine.add(batch, guessing)
@@ -102,7 +106,6 @@ def calibrate(
             wrong = differing(model, objective, labelled, losses, sums, engine.masks())
         if not wrong:
             engine.confirm(guessing)
-            sums.clear()
             return engine
         if not guessing:
             _take_next_route(routes, wrong)

@@ -68,7 +68,7 @@ class Engine:
     def end(self) -> Sums:
         """Return the sums and let go of them."""
         sums = self.sums
-        self.sums, self.sites = Sums({}), []
+        self.sums, self.sites, self._unmoved = Sums({}), [], set()
         self.interception.bind(self.sums)
         return sums
 

@@ -7,6 +7,7 @@ back as they do for one network, and are squared network by network.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,10 +101,10 @@ def diagonal_ensemble(
             results = _of_chain(links, first, objective, names, data, micro_batch, memory)
         if results is not None:
             return results
-    scratch = Sums({name: named[name].shape for name in names}, device=named[names[0]].device)
-    routes = Routes()
+    shapes, routes = {name: named[name].shape for name in names}, Routes()
+    make_sums = partial(Sums, shapes, device=named[names[0]].device)
     engine = calibrate(
-        first, objective, names, first_samples(data, SAMPLES), scratch, check, routes
+        first, objective, names, first_samples(data, SAMPLES), make_sums, check, routes
     )
     if isinstance(engine, ChainEngine) or routes.plan.without_rule or not _stackable(engine):
         return [

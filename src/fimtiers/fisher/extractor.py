@@ -1,6 +1,7 @@
 """A Fisher diagonal prepared once and extracted again and again, as during training."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,16 @@ device, check
             names = chosen(named, self.parameters)
             self._shapes = {name: named[name].shape for name in names}
             self._home = named[names[0]].device if self.device is None else self.device
-        sums = Sums(self._shapes, self.accumulate, self._home, directory)
+        make_sums = partial(Sums, self._shapes, self.accumulate, self._home, directory)
         if not (known and self._engine.confirmed):
             self._engine = calibrate(
-                self.model, self.objective, list(self._shapes), part(batch, 0, SAMPLES), sums,
+                self.model, self.objective, list(self._shapes), part(batch, 0, SAMPLES), make_sums,
                 self.check, self._routes,
             )  # fmt: skip
             self._size = self.micro_batch or affordable(self._engine, self.memory)
             self._structure = structure
-        self._engine.begin(sums)
+            self._engine.end()
+        self._engine.begin(make_sums())
         self.objective.restart()
 
     def _add(self, batch: tuple[Inputs, Any]) -> int:

@@ -65,7 +65,7 @@ class Labels:
         """Fill in the layout of a site; return False if no gradient reaches it or samples mix."""
         if not bool(gradient.any()):
             return False
-        labelled = self._arrived[site]
+        labelled = self._arrived.pop(site, [])
         if labelled:
             gathered = site.gathered
             site.layout = find_layout(gradient, labelled, self.weights, self.samples, gathered)

@@ -1,5 +1,6 @@
 """An extractor prepared once gives what one-shot calls give, whatever changes in between."""
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -92,6 +93,28 @@ def test_results_of_earlier_calls_are_left_alone():
     kept = first.flat().clone()
     extract((10 * VECTORS, None))
     assert torch.equal(first.flat(), kept)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [(mlp(6, 8, 3), VECTORS), (mlp(6, 8, 3), SEQUENCES), (Experts(), routed(1, 2, 3).float())],
+    ids=["chain", "tokens", "gathered rows"],
+)
+def test_nothing_holds_on_to_the_sums_of_a_result(model, data):
+    extract = Extractor(model, wavy)
+    extract((data, None))
+    found = extract((data, None))
+    places = {total.data_ptr() for total in found.sums.values()}
+    assert {x.data_ptr() for x in tensors()} >= places
+    del found
+    assert not places & {x.data_ptr() for x in tensors()}
+
+
+def tensors() -> list[torch.Tensor]:
+    gc.collect()
+    alive = [x for x in gc.get_objects() if type(x) in (torch.Tensor, nn.Parameter)]
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return [x for x in alive if x.layout == torch.strided and not wrapped(x)]
 
 
 def test_drawn_labels_begin_anew_with_each_call():
