@@ -49,7 +49,6 @@ def measure(size: int) -> dict[str, float]:
     steps: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         SORT: (fill, lambda: np.sort(copy)),
         "the same in place": (fill, copy.sort),
-        "the same, and making the copy": (_nothing, lambda: values.astype(np.float64).sort()),
         "largest value: read everything once": (_nothing, lambda: largest(patterns)),
         "np.sum of the values": (_nothing, lambda: np.sum(values)),
         "histogram: one counter per value": (

@@ -17,9 +17,6 @@ from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import WrongRouteError
 from fimtiers.fisher.sums import Sums
 
-SAMPLES = 2
-"""Samples that routes are tried on; two suffice to tell samples apart."""
-
 
 @dataclass
 class Routes:

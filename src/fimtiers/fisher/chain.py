@@ -18,8 +18,10 @@ from fimtiers.fisher.batches import Inputs, length, part, split
 from fimtiers.fisher.compiled import Compiled, suits
 from fimtiers.fisher.layerwise import Layerwise
 from fimtiers.fisher.links import Links
+from fimtiers.fisher.loop_check import SAMPLES
 from fimtiers.fisher.loss_watch import LossWatch
 from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.runner import Runner
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tracked import mapped
 
@@ -32,12 +34,6 @@ BUFFER_BYTES = 3 << 20
 BUFFER_PER_PARAMETER = 0.5
 """It may also be that many times as large as the parameters of a network: sums as large as these
 are added up once per part of the samples, so a part must be worth it."""
-
-CONFIRMED = 2
-"""Samples by which a chain is confirmed."""
-
-Runner = Layerwise | Compiled
-"""What runs a chain."""
 
 Confirm = Callable[[tuple[Inputs, Any], Tensor, Sums], None]
 """Takes a few samples with their labels, the losses and the sums of squares of the first network
@@ -164,8 +160,8 @@ class Chain:
         if confirm is not None:
             for loss in reversed(reached):
                 gradient = _gradient(outputs, samples, loss, True)
-                runner.add_squares(gradient[:1, :CONFIRMED], True, sums)
-            confirm(part((inputs, labels), 0, CONFIRMED), values[:CONFIRMED], sums)
+                runner.add_squares(gradient[:1, :SAMPLES], True, sums)
+            confirm(part((inputs, labels), 0, SAMPLES), values[:SAMPLES], sums)
             sums.clear()
         for number, loss in enumerate(reached):
             again = number + 1 < len(reached)

@@ -45,7 +45,6 @@ class ChainEngine:
         self.sums = Sums({})
         self._general: Engine | None = None
         self._by_hand = True
-        self._fresh = True
 
     @property
     def entries(self) -> float:
@@ -74,8 +73,7 @@ class ChainEngine:
     def add(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor, int]:
         """Add the squared per-sample gradients of a batch, as `Engine.add` does."""
         # Nothing runs between the making and the first batch that could change the model.
-        self._by_hand = self._fresh or self._is_chain(batch[0])
-        self._fresh = False
+        self._by_hand = not self.confirmed or self._is_chain(batch[0])
         if not self._by_hand:
             return self._engine().add(batch)
         try:

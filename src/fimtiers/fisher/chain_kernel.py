@@ -158,6 +158,28 @@ def forward(
             data, place, offset = found, place + (before + 1) * width, offset + samples * width
 
 
+@numba.njit("void(f4[::1], i8[::1], i8[:,::1], i8, f8[::1])", **OPTIONS)
+def add_unscaled(
+    sums: NDArray[Any],
+    widths: NDArray[Any],
+    exponents: NDArray[Any],
+    lowest: int,
+    totals: NDArray[Any],
+) -> None:
+    """Add the sums of scaled squares to `totals`, without the scales of gradients and of inputs."""
+    end = len(sums)
+    for layer in range(len(exponents) - 1, lowest - 1, -1):
+        before, width = widths[layer], widths[layer + 1]
+        middle = end - width
+        left_scale = 0.0 if exponents[layer, 0] == UNSET else 4.0 ** exponents[layer, 0]
+        right_scale = 0.0 if exponents[layer, 1] == UNSET else 4.0 ** exponents[layer, 1]
+        for k in range(middle, end):
+            totals[k] += left_scale * sums[k]
+        for k in range(middle - before * width, middle):
+            totals[k] += left_scale * right_scale * sums[k]
+        end = middle - before * width
+
+
 @numba.njit(
     "void(f4[:,::1], f4[:,::1], f4[::1], i8[::1], b1[::1], f4[::1], i8, i8, f8[::1], f4[::1], "
     "f4[:,::1])",
@@ -237,14 +259,4 @@ def add_squares(
                 passed[:] = 0
                 add_product(arrived, parameters[place:middle].reshape((width, before)), passed)
                 arrived = passed
-    end = len(parameters)
-    for layer in range(layers - 1, lowest - 1, -1):
-        before, width = widths[layer], widths[layer + 1]
-        middle = end - width
-        left_scale = 0.0 if exponents[layer, 0] == UNSET else 4.0 ** exponents[layer, 0]
-        right_scale = 0.0 if exponents[layer, 1] == UNSET else 4.0 ** exponents[layer, 1]
-        for k in range(middle, end):
-            totals[k] += left_scale * sums[k]
-        for k in range(middle - before * width, middle):
-            totals[k] += left_scale * right_scale * sums[k]
-        end = middle - before * width
+    add_unscaled(sums, widths, exponents, lowest, totals)

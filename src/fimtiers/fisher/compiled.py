@@ -21,15 +21,7 @@ one delays reading from another."""
 
 
 class Compiled:
-    """Forward and backward passes of some networks of a chain at a time.
-
-    Parameters
-    ----------
-    links
-        The chain, such that `suits`.
-    names
-        Parameters to compute.
-    """
+    """A `Runner` in machine code, for chains that `suits` accepts."""
 
     def __init__(self, links: Links, names: frozenset[str]) -> None:
         from fimtiers.fisher import chain_kernel
@@ -75,17 +67,7 @@ class Compiled:
         return self.kept[:, -samples * width :].reshape(-1, width)
 
     def add_squares(self, gradient: Tensor, again: bool, sums: Sums) -> None:
-        """Add the squares of all gradients to the sums.
-
-        Parameters
-        ----------
-        gradient
-            Of the outputs, shape (network, sample, width), for all or for the first of each.
-        again
-            Whether another backward pass follows.
-        sums
-            Of all networks.
-        """
+        """Add the squares of the gradients of all layers to the sums."""
         for number, own in enumerate(gradient.contiguous()):
             self.totals.zero_()
             self.kernel.add_squares(

@@ -24,7 +24,7 @@ from fimtiers.fisher.batches import (
     pairs,
     split,
 )
-from fimtiers.fisher.calibration import SAMPLES, Routes, calibrate
+from fimtiers.fisher.calibration import Routes, calibrate
 from fimtiers.fisher.chain import ROUTE, Chain
 from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.diagonal import diagonal
@@ -36,7 +36,7 @@ from fimtiers.fisher.interception import Interception
 from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.links import Links, links_of
-from fimtiers.fisher.loop_check import differing
+from fimtiers.fisher.loop_check import SAMPLES, differing
 from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from fimtiers.fisher.batches import Data, Inputs, pairs, part, split
-from fimtiers.fisher.calibration import SAMPLES, Routes, add_without_rules, calibrate
+from fimtiers.fisher.calibration import Routes, add_without_rules, calibrate
 from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine, RoutesChangedError
 from fimtiers.fisher.likelihoods import Likelihood
+from fimtiers.fisher.loop_check import SAMPLES
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.refusals import refuse_coupled_modules

@@ -21,17 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Layerwise:
-    """Forward and backward passes of some networks of a chain at a time.
-
-    What is kept for the backward pass lies in buffers that are used again and again.
-
-    Parameters
-    ----------
-    links
-        The chain.
-    names
-        Parameters to compute.
-    """
+    """A `Runner` by batched matrix products."""
 
     def __init__(self, links: Links, names: frozenset[str]) -> None:
         self.links, self.names = links, names
@@ -72,17 +62,7 @@ class Layerwise:
         return data.flatten(0, 1)
 
     def add_squares(self, gradient: Tensor, again: bool, sums: Sums) -> None:
-        """Square the gradients of all layers, last to first, and add them to the sums.
-
-        Parameters
-        ----------
-        gradient
-            Of the outputs, shape (network, sample, width), for all or for the first of each.
-        again
-            Whether another backward pass follows.
-        sums
-            Of all networks.
-        """
+        """Add the squares of the gradients of all layers to the sums, last to first."""
         networks, samples, _ = gradient.shape
         _, passing = self._buffers(*self._shape)
         passing = [_leading(buffer, networks, samples) for buffer in passing]

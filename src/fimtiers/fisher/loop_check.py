@@ -17,6 +17,9 @@ from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import SampleCouplingError
 from fimtiers.fisher.sums import TILE, Sums, suits_kernel
 
+SAMPLES = 2
+"""Samples that are compared; two suffice to tell samples apart."""
+
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
