@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from benchmarks.fisher.measure import BUDGET, CHECKED, ROUNDS, TOLERANCE
+from benchmarks.fisher.summary import summary
 from benchmarks.fisher.workloads import WORKLOADS
 from fimtiers.plotting.style import COLOURS, FAINT, SMALL, SOFT, bare, decades, figure_style
 
@@ -73,11 +74,11 @@ def main() -> None:
 
 
 def page(measured: list[pd.DataFrame], newest: float) -> str:
-    """Return the page: how it was measured, on what, and a table per workload."""
+    """Return the page: how it was measured, on what, a summary, and a table per workload."""
     day = datetime.datetime.fromtimestamp(newest, datetime.UTC).date()
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [INTRODUCTION, f"Measured on {day}, {processor()}, with {versions}.\n"]
-    return "\n".join(parts + [table(rows) for rows in measured])
+    return "\n".join([*parts, summary(measured), *map(table, measured)])
 
 
 def table(rows: pd.DataFrame) -> str:
