@@ -4,33 +4,32 @@ from typing import Any
 
 import pandas as pd
 
+from fimtiers.fisher.loop_check import SAMPLES
+
 MEMORY_REQUIRED = 1.5
 """Most memory, as a multiple of that of the plain pass."""
 
-COMPARED = 2
-"""Samples that a first call compares with the loop."""
-
 EXPLANATION = """## Summary
 
-Costs and memory as multiples of the plain pass; in bold what is above the requirement, and a
-correct peer that takes less than a prepared call. A first call finds routes and compares two
-samples with the loop. What these two take in the loop, from the table of the workload, has its
-own column: where that and a prepared call together exceed the requirement, the check leaves a
-first call no room to meet it. The 20 networks are stacked, and their one call is a first one.
-Memory counts the result, which in float64 is twice as large as the gradients of the plain pass; a
-plain pass over 20 networks, one after the other, keeps the gradients of one.
+Costs and memory are multiples of those of the plain pass. In bold is what is above the
+requirement, and a correct peer that takes less than a prepared call. A first call finds routes
+and compares two samples with the loop. *Check* is what these two take in the loop, from the table
+of the workload: where that and a prepared call together exceed the requirement, a first call has
+no room to meet it. The 20 networks are stacked, and their one call is a first one. Memory, of a
+prepared and of a first call, counts the result, which in float64 is twice as large as the
+gradients of the plain pass; a plain pass over 20 networks, one after the other, keeps the
+gradients of one.
 """
 
 COLUMNS = (
-    "workload", "required", "prepared", "further batch", "first call", "two samples of the loop",
-    "best correct peer", "memory, prepared", "memory, first call",
+    "workload", "required", "prepared", "further", "first call", "check", "best peer", "memory",
 )  # fmt: skip
 
 
 def summary(measured: list[pd.DataFrame]) -> str:
     """Return the section that compares all workloads, Markdown."""
     lines = [EXPLANATION, "| " + " | ".join(COLUMNS) + " |"]
-    lines.append("|---" + "|--:" * 5 + "|---" + "|--:" * 2 + "|")
+    lines.append("|---" + "|--:" * 5 + "|---" + "|--:|")
     lines += ["| " + " | ".join(cells(rows)) + " |" for rows in measured]
     return "\n".join(lines) + "\n"
 
@@ -44,16 +43,17 @@ def cells(rows: pd.DataFrame) -> list[str]:
     target = float("inf") if pd.isna(plain.target) else plain.target
     loop = methods.get("loop")
     return [
-        plain.title,
+        plain.title.partition(",")[0],
         "" if pd.isna(plain.target) else f"{target:g}",
         "" if prepared is None else number(prepared.ratio, target),
         number((prepared or once).further, target),
         number(once.ratio, target),
-        "" if loop is None else f"{loop.ratio * COMPARED / plain.samples:.2f}",
+        "" if loop is None else f"{loop.ratio * SAMPLES / plain.samples:.2f}",
         peer(rows, once if prepared is None else prepared),
-        *(
-            "" if row is None else number(row.memory_mb / plain.memory_mb, MEMORY_REQUIRED)
+        " / ".join(
+            number(row.memory_mb / plain.memory_mb, MEMORY_REQUIRED)
             for row in (prepared, once)
+            if row is not None
         ),
     ]
 
@@ -64,7 +64,7 @@ def peer(rows: pd.DataFrame, own: Any) -> str:
     if others.empty:
         return ""
     best = others.loc[others.ratio.idxmin()]
-    text = f"{best.ratio:.2f} ({best.method})"
+    text = f"{best.ratio:.2f} ({best.method.partition(',')[0]})"
     return f"**{text}**" if best.ratio < own.ratio else text
 
 
