@@ -10,7 +10,7 @@ from fimtiers.theory.mean_field import layer_profile
 
 SUBTITLE = (
     "Weight matrices of the deepest network of each curve, mean over seeds; lines: mean-field "
-    "theory, nothing fitted"
+    "theory of wide layers and inputs of one length, nothing fitted"
 )
 
 

@@ -100,6 +100,12 @@ def describe_layer_levels(
             for name in shown
         ]
         sentences.append(f"{title}, measured (predicted) nats per layer: {', '.join(drifts)}.")
+        own = weights[weights["sweep"].isin(shown)]
+        away = (own["log_of_mean"] - own["predicted"]).abs().groupby(own["sweep"]).max()
+        sentences.append(
+            f"The level is furthest from the prediction for {labels[str(away.idxmax())]}, by "
+            f"{away.max():.1f} nats."
+        )
     return " ".join(sentences)
 
 

@@ -192,15 +192,17 @@ def _probes(drawn: Drawn) -> str:
 
 
 def _widths(drawn: Drawn) -> str:
-    shown = next(iter(drawn.panels.values()))[0]
-    means = drawn.means(shown)
-    factor = means.iloc[0] / means.iloc[-1]
-    change = f"falls by a factor {format_number(factor)}"
-    if factor < 1:
-        change = f"grows by a factor {format_number(1 / factor)}"
+    parts = []
+    for name in drawn.sweeps():
+        means = drawn.means(name)
+        factor = means.iloc[0] / means.iloc[-1]
+        change = "falls" if factor >= 1 else "grows"
+        size = format_number(max(factor, 1 / factor))
+        parts.append(f"{change} by a factor {size} ({drawn.labels[name]})")
+    few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
     return (
-        f"Width matters: from {means.index[0]:g} to {means.index[-1]:g} units per layer the tier "
-        f"ratio {change}"
+        f"Width matters: from {few:g} to {many:g} units per layer the tier ratio "
+        f"{' and '.join(parts)}"
     )
 
 

@@ -80,6 +80,10 @@ def layer_profile(
 ) -> LayerProfile:
     """Predict the mean of F in each layer at initialisation, for inputs x ~ N(0, 1).
 
+    All inputs are taken to have the length √n_0, and layers to be wide. Otherwise q spreads over
+    inputs and weight draws, and the mean of F is larger where small q shrink faster than large
+    ones, as with SiLU and GELU under He's weights.
+
     Parameters
     ----------
     sizes

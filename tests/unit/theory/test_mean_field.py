@@ -1,10 +1,15 @@
 """The mean-field profile of F along the layers: closed forms and measured networks."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import quad
 from scipy.stats import norm
+from torch import nn
 
+from fimtiers.fisher import diagonal
 from fimtiers.substrates import mlp
 from fimtiers.theory.mean_field import (
     ACTIVATIONS,
@@ -65,6 +70,34 @@ def test_default_networks_have_the_predicted_mean_fisher_information_in_each_lay
     np.testing.assert_allclose(profile.log_weight_fisher, measured[::2], atol=0.35)
     np.testing.assert_allclose(profile.log_bias_fisher, measured[1::2], atol=0.35)
     assert profile.log_range > 4
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", "silu"])
+def test_wide_he_networks_have_the_predicted_mean_for_inputs_of_one_length(activation):
+    generator = torch.Generator().manual_seed(0)
+    sizes, levels = [16, *[512] * 7, 16], []
+    for _ in range(8):
+        layers = []
+        for before, width in pairwise(sizes):
+            layers += [nn.Linear(before, width, bias=False), MODULES[activation]()]
+            nn.init.normal_(layers[-2].weight, 0, (2 / before) ** 0.5, generator=generator)
+        x = torch.randn(200, 16, generator=generator)
+        of_one_length = 4 * x / x.norm(dim=1, keepdim=True)
+        network = nn.Sequential(*layers[:-1])
+        levels.append([means(network, inputs) for inputs in (of_one_length, x)])
+    levels = np.log(np.mean(levels, axis=0))
+    predicted = layer_profile(sizes, activation, "he_normal").log_weight_fisher
+    np.testing.assert_allclose(levels[0], predicted, atol=0.25)
+    if activation == "silu":  # small moments shrink faster, so their spread raises the mean
+        assert (levels[1] > predicted + 0.5).all()
+
+
+MODULES = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+def means(network: nn.Module, x: torch.Tensor) -> list[float]:
+    found = diagonal(network, lambda y, x: ((y - x) ** 2).mean(1) / 2, (x, x))
+    return [float(found[name].mean()) for name in found]
 
 
 def test_unknown_names_are_refused_with_what_is_allowed():
