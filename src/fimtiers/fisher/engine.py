@@ -6,16 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fimtiers.fisher.batches import Inputs, call, length
+from fimtiers.fisher.batches import Inputs, call, length, part
 from fimtiers.fisher.interception import Interception, Plan
 from fimtiers.fisher.known_layouts import KnownLayouts
 from fimtiers.fisher.labels import Labels
 from fimtiers.fisher.layout import Block, Whole
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.operations import Operations
+from fimtiers.fisher.provenance import Derivation, where_samples_enter
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
 from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
+from fimtiers.fisher.tracked import mapped
 
 
 class RoutesChangedError(Exception):
@@ -98,18 +100,21 @@ class Engine:
         """
         inputs, targets = batch
         samples = length(inputs)
-        known = len(self.plan.without_rule)
+        known = dict(self.plan.without_rule)
         with self.interception.recording(samples, guessing):
             outputs = call(self.model, inputs)
             labels = self.objective.labels(outputs, targets)
             losses, weight = self.objective.losses(outputs, labels)
             made = [t for loss in losses if (t := self.interception.tracked(loss)) is not None]
             self.interception.give_up(made, "the loss itself is made of parameters")
-            if len(self.plan.without_rule) > known:
-                raise RoutesChangedError
+            given_up = len(self.plan.without_rule) > len(known)
             self.sites, self.samples = self.interception.sites, samples
-            if self.sites:
+            if self.sites and not given_up:
                 self._collect(losses, guessing)
+        if given_up:
+            if self.interception.blamed_derived:
+                self._clear_of_blame(batch, known)
+            raise RoutesChangedError
         return labels, torch.stack([loss.detach() for loss in losses], 1), weight
 
     def confirm(self, guessing: bool) -> None:
@@ -182,6 +187,43 @@ class Engine:
         if not guessing:
             self._known.remember(unknown, self.samples, ())
 
+    def _clear_of_blame(self, batch: tuple[Inputs, Any], known: dict[str, str]) -> None:
+        """Take back what was given up behind a first operation on samples that has no rule.
+
+        Such an operation looks like one on parameters alone, and so do all that follow, which
+        would leave every parameter behind it to the fallback.
+
+        Parameters
+        ----------
+        batch
+            Inputs and targets.
+        known
+            What was left to the fallback before.
+        """
+        blamed = dict(self.plan.without_rule)
+        passes = [self._derivations(few, known) for few in one_and_two(batch)]
+        found = where_samples_enter(*passes) - self.plan.on_samples
+        self.plan.on_samples |= found
+        self.plan.derive -= found
+        if not found:
+            self.plan.without_rule.update(blamed)
+
+    def _derivations(self, batch: tuple[Inputs, Any], known: dict[str, str]) -> list[Derivation]:
+        """Return what seems to be made of parameters alone in a forward pass.
+
+        The plan is left with what was known before.
+        """
+        self.interception.derivations = noted = []
+        try:
+            with self.interception.recording(length(batch[0])):
+                outputs = call(self.model, batch[0])
+                self.objective.losses(outputs, self.objective.labels(outputs, batch[1]))
+        finally:
+            self.interception.derivations = None
+            self.plan.without_rule.clear()
+            self.plan.without_rule.update(known)
+        return noted
+
     def _locate(self, guessing: bool) -> list[Site]:
         """Fill in the layouts that are known or evident; return the sites left without."""
         self._unmoved = set(self.sites)
@@ -211,6 +253,14 @@ class Engine:
             self.plan.without_rule[name] = "used where operations cannot be seen"
         if leaked:
             raise RoutesChangedError
+
+
+def one_and_two(batch: tuple[Inputs, Any]) -> tuple[tuple[Inputs, Any], tuple[Inputs, Any]]:
+    """Return the first sample of a batch, and it with another one, itself if there is none."""
+    one = part(batch, 0, 1)
+    if length(batch[0]) > 1:
+        return one, part(batch, 0, 2)
+    return one, mapped(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) else x, one)
 
 
 def _leaves_of_graph(losses: Sequence[Tensor]) -> Iterator[Tensor]:

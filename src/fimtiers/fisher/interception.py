@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fimtiers.fisher.gathers import WATCHED, Gathers
+from fimtiers.fisher.provenance import Derivation
 from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
 from fimtiers.fisher.sums import Sums
@@ -36,6 +37,9 @@ UNTRACKED = frozenset({
 SEQUENCES = (tuple, list)
 """Arguments that parameters are looked for in."""
 
+LOOKUPS = frozenset({"embedding", "__getitem__"})
+"""Functions whose index often has one row that serves all samples."""
+
 
 @dataclass
 class Plan:
@@ -45,6 +49,8 @@ class Plan:
     ----------
     derive
         Keys of operations that make a tensor of parameters alone, though a rule is at hand.
+    on_samples
+        Keys of operations that samples go into, though none of their arguments needs a gradient.
     without_rule
         Parameters left to the fallback, each with the reason.
     by_hand
@@ -52,6 +58,7 @@ class Plan:
     """
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
+    on_samples: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_hand: bool = True
 
@@ -84,6 +91,8 @@ class Interception(TorchFunctionMode):
         self.gathers = Gathers()
         self.samples = 0
         self.sites: list[Site] = []
+        self.derivations: list[Derivation] | None = None
+        self.blamed_derived = False
         self.receiver: Receiver | None = None
         self.key: tuple[str, ...] = ()
         self.active = False
@@ -105,7 +114,7 @@ class Interception(TorchFunctionMode):
         self.guessing = guessing
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
-        self.gathers = Gathers()
+        self.gathers, self.blamed_derived = Gathers(), False
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -182,7 +191,7 @@ class Interception(TorchFunctionMode):
         if not self._meets_parameter(args, kwargs) or not torch.is_grad_enabled():
             result = func(*args, **kwargs)
             if name in WATCHED:
-                self.gathers.note(args, kwargs, result)
+                self.gathers.note(name, args, kwargs, result)
             return result
         if name == "__get__":
             name = func.__self__.__name__  # type: ignore[attr-defined]
@@ -226,14 +235,16 @@ class Interception(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
     ) -> Any:
         self.key = (name, *[tracked.label for tracked in found])
-        if self.guessing and name == "embedding" and _one_row_for_all(args, self.samples):
-            self.plan.derive.add(self.key)
-        if name in RULES and self.key not in self.plan.derive:
+        plan = self.plan
+        meets_data = self.key in plan.on_samples
+        if self.guessing and not meets_data and _one_row_for_all(name, args, self.samples):
+            plan.derive.add(self.key)
+        if name in RULES and self.key not in plan.derive:
             result = RULES[name](self, func, *args, **kwargs)
             if result is not NotImplemented:
                 return result
         changes_parameter = name.startswith("__i") or (name[-1:] == "_" != name[-2:-1])
-        meets_data = any(isinstance(x, Tensor) and x.requires_grad for x in leaves((args, kwargs)))
+        meets_data |= any(isinstance(x, Tensor) and x.requires_grad for x in leaves((args, kwargs)))
         if (changes_parameter and isinstance(args[0], Tracked)) or meets_data:
             self.give_up(found, f"no rule for {name}")
             return func(*mapped(value, args), **mapped(value, kwargs))
@@ -241,6 +252,7 @@ class Interception(TorchFunctionMode):
 
     def give_up(self, found: Sequence[Tracked], reason: str) -> None:
         """Leave the parameters behind some tracked tensors to the fallback."""
+        self.blamed_derived |= any(tracked.graph.grad_fn is not None for tracked in found)
         for root in {root for tracked in found for root in tracked.roots}:
             self.plan.without_rule.setdefault(root, reason)
 
@@ -258,6 +270,7 @@ class Interception(TorchFunctionMode):
         tensors = list(leaves(result))
         many = views is not None and not isinstance(views, Tensor)
         label = f"{name}({', '.join(tracked.label for tracked in found)})"
+        made: list[Tracked] = []
         for i, tensor in enumerate(tensors):
             if not isinstance(tensor, Tensor) or not tensor.requires_grad:
                 continue
@@ -265,13 +278,23 @@ class Interception(TorchFunctionMode):
             own = f"{label}[{i}]" if len(tensors) > 1 else label
             known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
             self.known[id(tensor)] = known
+            made.append(known)
+        if self.derivations is not None:
+            self.derivations.append(Derivation(self.key, found, made))
         return result
 
 
-def _one_row_for_all(args: Sequence[Any], samples: int) -> bool:
+def _one_row_for_all(name: str, args: Sequence[Any], samples: int) -> bool:
     """Return whether an index has a single row for several samples, as positions often have."""
-    index = args[0] if args else None
-    return isinstance(index, Tensor) and index.ndim > 1 and len(index) == 1 < samples
+    if name not in LOOKUPS or len(args) < 2:
+        return False
+    index = args[1] if isinstance(args[0], Tracked) else args[0]
+    return (
+        isinstance(index, Tensor)
+        and index.ndim > 1
+        and len(index) == 1 < samples
+        and samples not in index.shape
+    )
 
 
 def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -> bool:
