@@ -200,28 +200,29 @@ class Engine:
         known
             What was left to the fallback before.
         """
-        blamed = dict(self.plan.without_rule)
+        blamed = self.plan.without_rule
         passes = [self._derivations(few, known) for few in one_and_two(batch)]
         found = where_samples_enter(*passes) - self.plan.on_samples
         self.plan.on_samples |= found
         self.plan.derive -= found
         if not found:
-            self.plan.without_rule.update(blamed)
+            self.plan.without_rule = blamed
 
     def _derivations(self, batch: tuple[Inputs, Any], known: dict[str, str]) -> list[Derivation]:
         """Return what seems to be made of parameters alone in a forward pass.
 
         The plan is left with what was known before.
         """
-        self.interception.derivations = noted = []
+        noted: list[Derivation] = []
+        self.plan.without_rule = dict(known)
+        self.interception.derivations = noted
         try:
             with self.interception.recording(length(batch[0])):
                 outputs = call(self.model, batch[0])
                 self.objective.losses(outputs, self.objective.labels(outputs, batch[1]))
         finally:
             self.interception.derivations = None
-            self.plan.without_rule.clear()
-            self.plan.without_rule.update(known)
+            self.plan.without_rule = dict(known)
         return noted
 
     def _locate(self, guessing: bool) -> list[Site]:

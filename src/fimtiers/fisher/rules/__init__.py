@@ -9,6 +9,7 @@ from typing import Any
 
 from fimtiers.fisher.rules import (
     attention,
+    bag,
     contraction,
     convolution,
     elementwise,
@@ -18,6 +19,7 @@ from fimtiers.fisher.rules import (
 )
 
 RULES: dict[str, Callable[..., Any]] = {
+    **bag.RULES,
     **contraction.RULES,
     **convolution.RULES,
     **elementwise.RULES,
