@@ -19,6 +19,7 @@ from fimtiers.fisher.rules import (
 )
 
 RULES: dict[str, Callable[..., Any]] = {
+    **attention.RULES,
     **bag.RULES,
     **contraction.RULES,
     **convolution.RULES,
