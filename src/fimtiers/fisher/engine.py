@@ -183,6 +183,8 @@ class Engine:
             collector.finish()
         if labels and labels.mixed:
             self._reroute(labels.mixed)
+        if labels:
+            self._believe_packing(labels.as_expected)
         self.symmetry.done = True
         if not guessing:
             self._known.remember(unknown, self.samples, ())
@@ -225,6 +227,12 @@ class Engine:
             self.plan.without_rule = dict(known)
         return noted
 
+    def _believe_packing(self, shown: set[Site]) -> None:
+        """Believe of operations that samples are where packing put them, if all their sites are."""
+        expected = self.interception.expected
+        self.plan.packed |= {site.key for site in expected}
+        self.plan.packed -= {site.key for site in expected if site not in shown}
+
     def _locate(self, guessing: bool) -> list[Site]:
         """Fill in the layouts that are known or evident; return the sites left without."""
         self._unmoved = set(self.sites)
@@ -233,6 +241,7 @@ class Engine:
                 site.layout = Whole()
             return []
         unknown = self._known.recall(self.sites, self.samples)
+        unknown = [site for site in unknown if site.layout is None]  # others told themselves
         if not guessing:
             return unknown
         for site in unknown:

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fimtiers.fisher.gathers import WATCHED, Gathers
+from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.packings import Packings
 from fimtiers.fisher.provenance import Derivation
 from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
@@ -51,6 +53,8 @@ class Plan:
         Keys of operations that make a tensor of parameters alone, though a rule is at hand.
     on_samples
         Keys of operations that samples go into, though none of their arguments needs a gradient.
+    packed
+        Keys of operations on packed sequences that hold samples where packing put them.
     without_rule
         Parameters left to the fallback, each with the reason.
     by_hand
@@ -59,6 +63,7 @@ class Plan:
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
     on_samples: set[tuple[str, ...]] = field(default_factory=set)
+    packed: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_hand: bool = True
 
@@ -88,8 +93,9 @@ class Interception(TorchFunctionMode):
             for n, p in parameters.items()
         }
         self.known = dict(self.parameters)
-        self.gathers = Gathers()
+        self.gathers, self.packings = Gathers(), Packings(0)
         self.samples = 0
+        self.expected: dict[Site, Layout] = {}
         self.sites: list[Site] = []
         self.derivations: list[Derivation] | None = None
         self.blamed_derived = False
@@ -114,7 +120,8 @@ class Interception(TorchFunctionMode):
         self.guessing = guessing
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
-        self.gathers, self.blamed_derived = Gathers(), False
+        self.gathers, self.packings, self.expected = Gathers(), Packings(samples), {}
+        self.blamed_derived = False
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -171,8 +178,15 @@ class Interception(TorchFunctionMode):
         """
         shape = output.shape
         gathered = self.gathers.may_hide(shape, self.samples)
+        layout = self.packings.layout(shape) if gathered else None
+        known = layout is not None and self.key in self.plan.packed
+        gathered &= not known
         evident = not gathered and _shows_samples(shape, saved, self.samples)
         site = Site(self.key, shape, uses, self.samples, self._deliver, gathered, evident)
+        if known:
+            site.layout = layout
+        elif layout is not None:
+            self.expected[site] = layout
         if not self.recomputing:
             self.sites.append(site)
         root = self.gathered_root if gathered else self.root
@@ -192,6 +206,7 @@ class Interception(TorchFunctionMode):
             result = func(*args, **kwargs)
             if name in WATCHED:
                 self.gathers.note(name, args, kwargs, result)
+                self.packings.note(name, args, result)
             return result
         if name == "__get__":
             name = func.__self__.__name__  # type: ignore[attr-defined]

@@ -142,6 +142,30 @@ def find_layout(
     return _find_ragged(plain, labelled, weights, samples)
 
 
+def fits(
+    layout: Layout,
+    plain: Tensor,
+    labelled: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    samples: int,
+) -> bool:
+    """Return whether gradients show that all samples are where a layout says.
+
+    Parameters
+    ----------
+    layout
+        What is to be shown.
+    plain, labelled, weights, samples
+        As of `find_layout`.
+    """
+    axis = layout.axis or 0
+    front = layout.front(plain, axis, samples)
+    return bool(front.flatten(1).any(1).all()) and all(
+        _is_scaled(layout.front(g, axis, samples), front, w)
+        for g, w in zip(labelled, weights, strict=True)
+    )
+
+
 def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor) -> bool:
     """Return whether each entry of the first axis is scaled by its weight, however small."""
     residual = labelled / weights.to(plain.dtype).reshape(-1, *(1,) * (plain.ndim - 1)) - plain

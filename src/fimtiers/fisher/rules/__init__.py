@@ -26,6 +26,7 @@ RULES: dict[str, Callable[..., Any]] = {
     **elementwise.RULES,
     **lookup.RULES,
     **normalisation.RULES,
+    **recurrent.RULES,
 }
 """Rules by name of the torch function."""
 
