@@ -174,6 +174,9 @@ class Engine:
             try:
                 collector.receive(site, gradient, saved)
             except MixedSamplesError:
+                if guessing and site.evident:
+                    self.plan.misleading.add(site.key)
+                    raise RoutesChangedError from None
                 self._reroute([site])
 
         for number, loss in enumerate(losses):

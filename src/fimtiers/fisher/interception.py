@@ -53,6 +53,8 @@ class Plan:
         Keys of operations that make a tensor of parameters alone, though a rule is at hand.
     on_samples
         Keys of operations that samples go into, though none of their arguments needs a gradient.
+    misleading
+        Keys of operations on whose results a first axis as long as there are samples is another.
     packed
         Keys of operations on packed sequences that hold samples where packing put them.
     without_rule
@@ -63,6 +65,7 @@ class Plan:
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
     on_samples: set[tuple[str, ...]] = field(default_factory=set)
+    misleading: set[tuple[str, ...]] = field(default_factory=set)
     packed: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_hand: bool = True
@@ -181,7 +184,8 @@ class Interception(TorchFunctionMode):
         layout = self.packings.layout(shape) if gathered else None
         known = layout is not None and self.key in self.plan.packed
         gathered &= not known
-        evident = not gathered and _shows_samples(shape, saved, self.samples)
+        evident = not gathered and self.key not in self.plan.misleading
+        evident = evident and _shows_samples(shape, saved, self.samples)
         site = Site(self.key, shape, uses, self.samples, self._deliver, gathered, evident)
         if known:
             site.layout = layout

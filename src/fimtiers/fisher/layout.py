@@ -83,10 +83,12 @@ class Ragged:
 
     def front(self, tensor: Tensor, axis: int, samples: int) -> Tensor:
         """Return a copy of `tensor` as (sample, …, entry, …); padding is zero."""
-        rows = tensor.movedim(axis, 0)[self.index.clamp(min=0).flatten()]
-        rows = rows.unflatten(0, (samples, -1))
-        padding = (self.index < 0).reshape(*self.index.shape, *(1,) * (tensor.ndim - 1))
-        return rows.masked_fill_(padding, 0).movedim(1, axis + 1)
+        rows = tensor.index_select(axis, self.index.clamp(min=0).flatten())
+        rows = rows.movedim(axis, 0).unflatten(0, (samples, -1))
+        padding = self.index < 0
+        if bool(padding.any()):
+            rows.masked_fill_(padding.reshape(*padding.shape, *(1,) * (tensor.ndim - 1)), 0)
+        return rows.movedim(1, axis + 1)
 
 
 def label_weights(samples: int, like: Tensor) -> list[Tensor]:
