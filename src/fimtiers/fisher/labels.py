@@ -77,7 +77,9 @@ class Labels:
                 self.as_expected.add(site)
                 return True
             gathered = site.gathered
-            site.layout = find_layout(gradient, labelled, self.weights, self.samples, gathered)
+            site.layout, site.ambiguous = find_layout(
+                gradient, labelled, self.weights, self.samples, gathered
+            )
         if site.layout is None:
             self.mixed.append(site)
         return site.layout is not None
