@@ -391,6 +391,7 @@ def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -
     return (
         base is not None
         and len(shape) > 0
+        and shape[0] % samples == 0
         and base.ndim > 1
         and base.shape[0] == samples
         and saved[0].shape[0] == shape[0]
