@@ -116,7 +116,9 @@ def calibrate(
             continue
         wrong: list[str] = []
         if check:
-            wrong, alone = differing(model, objective, labelled, losses, sums, engine.masks())
+            wrong, alone = differing(
+                model, objective, labelled, losses, sums, engine.masks(), engine.computed_in
+            )
         if not wrong:
             engine.confirm(guessing)
             engine.alone = alone if check else None

@@ -1,6 +1,7 @@
 """Runs batches through a model under interception and sums squared per-sample gradients."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -123,7 +124,8 @@ class Engine:
             refuse_not_finite(values)
             self.sites, self.samples = self.interception.sites, samples
             if self.sites and not given_up:
-                self._collect(losses, guessing)
+                with _in_full_precision(self.parameters[0].device.type):
+                    self._collect(losses, guessing)
             elif not given_up:
                 self.interception.look_for_leaks(losses)
         if given_up:
@@ -166,6 +168,11 @@ class Engine:
     def recall_layouts(self, sites: Sequence[Site], samples: int) -> bool:
         """Fill in known layouts; return whether all are known."""
         return not self._known.recall(sites, samples)
+
+    @property
+    def computed_in(self) -> frozenset[torch.dtype]:
+        """What operations on parameters gave so far, and what autocast had them give."""
+        return frozenset(self.interception.computed_in)
 
     @property
     def entries(self) -> float:
@@ -285,6 +292,13 @@ class Engine:
         """Let operations make tensors of parameters instead, and start again."""
         self.plan.derive.update(site.key for site in sites)
         raise RoutesChangedError
+
+
+def _in_full_precision(device: str) -> AbstractContextManager[Any]:
+    """Return a context without autocast, which would round squares, or let them overflow."""
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def one_and_two(batch: tuple[Inputs, Any]) -> tuple[tuple[Inputs, Any], tuple[Inputs, Any]]:

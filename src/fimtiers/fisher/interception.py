@@ -121,6 +121,7 @@ class Interception(TorchFunctionMode):
         self.gathers, self.packings = Gathers(), Packings(0)
         self.samples = 0
         self.expected: dict[Site, Layout] = {}
+        self.computed_in: set[torch.dtype] = set()
         self.sites: list[Site] = []
         self.derivations: list[Derivation] | None = None
         self.blamed_derived = False
@@ -148,6 +149,9 @@ class Interception(TorchFunctionMode):
         self.samples, self.sites, self.receiver = samples, [], None
         self.gathers, self.packings, self.expected = Gathers(), Packings(samples), {}
         self.moves, self.blamed_derived = 0, False
+        device = self.root.device.type
+        if torch.is_autocast_enabled(device):
+            self.computed_in.add(torch.get_autocast_dtype(device))
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -231,6 +235,7 @@ class Interception(TorchFunctionMode):
             Tensors that the forms need besides the gradient.
         """
         shape = output.shape
+        self.computed_in.add(output.dtype)
         gathered = self.gathers.may_hide(shape, self.samples)
         layout = self.packings.layout(shape) if gathered else None
         known = layout is not None and self.key in self.plan.packed
