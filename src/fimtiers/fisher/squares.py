@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fimtiers.fisher import fused, kernel
+from fimtiers.fisher.sums import NUMPY_DTYPES, Part
 from fimtiers.fisher.windows import Window, unfold
 
 TILE_BYTES = 1 << 20
@@ -135,20 +136,45 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
         right, scale, exponent = _one_scale(left, right, scaler)
         scaler.fused = True
         return fused.token_squares(left, right, scale), exponent
-    samples, tokens, groups, _ = left.shape
-    if groups <= FEW_GROUPS and kernel.suits_tokens(
-        samples, tokens, left.shape[3], right.shape[3], left, right
-    ):
+    if _suits_kernel(left, right):
         left, scale, exponent = _one_scale(right, left, scaler)
-        parts = [
-            kernel.token_squares(left[:, :, g], right[:, :, g], scale)[..., 0]
-            for g in range(groups)
-        ]
-        return _stacked(parts), exponent
+        total = left.new_zeros(*left.shape[2:], right.shape[3])
+        _add_by_kernel(total, left, right, scale)
+        return total, exponent
     left, left_exponent = scaler.scaled(left)
     right, right_exponent = scaler.scaled(right)
     squares = _tile_squares(left.permute(0, 2, 3, 1), right.permute(0, 2, 1, 3))
     return squares, left_exponent + right_exponent
+
+
+def add_outer_squares(part: Part, left: Tensor, right: Tensor, scaler: Scaler) -> None:
+    """Add Σ_n (Σ_t left_nt ⊗ right_nt)² to sums, shape (group, L, R), contiguous.
+
+    Other arguments are those of `outer_squares`. What the compiled kernel computes is added to
+    the sums as it is, and never in memory otherwise.
+    """
+    if left.shape[1] > 1 and part.view.is_cpu and part.view.dtype in NUMPY_DTYPES:
+        wide_left, wide_right = _single_at_least(left), _single_at_least(right)
+        if _suits_kernel(wide_left, wide_right):
+            wide_left, scale, exponent = _one_scale(wide_right, wide_left, scaler)
+            _add_by_kernel(part.view, wide_left, wide_right, scale, part.factor(exponent))
+            return
+    part.add(*outer_squares(left, right, scaler))
+
+
+def _suits_kernel(left: Tensor, right: Tensor) -> bool:
+    samples, tokens, groups, length = left.shape
+    return groups <= FEW_GROUPS and kernel.suits_tokens(
+        samples, tokens, length, right.shape[3], left, right
+    )
+
+
+def _add_by_kernel(
+    total: Tensor, left: Tensor, right: Tensor, scale: float, factor: float = 1.0
+) -> None:
+    """Add factor · Σ_n (Σ_t scale · left_nt ⊗ right_nt)² to `total`, shape (group, L, R)."""
+    for g, own in enumerate(total.unsqueeze(3)):
+        kernel.add_token_squares(own, left[:, :, g], right[:, :, g], scale, factor)
 
 
 def window_squares(
