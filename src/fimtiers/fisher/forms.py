@@ -12,7 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fimtiers.fisher.squares import Scaler, add_outer_squares, outer_squares, window_squares
+from fimtiers.fisher.squares import (
+    Scaler,
+    add_outer_squares,
+    add_window_squares,
+    outer_squares,
+    window_squares,
+)
 from fimtiers.fisher.sums import Part
 from fimtiers.fisher.windows import Window, unfold
 
@@ -146,7 +152,13 @@ class Windowed:
 
     def add_squares(self, part: Part, scaler: Scaler) -> None:
         """Add Σ_n G_n² to sums."""
-        total, exponent = window_squares(self.fixed, self.source, self.window, self.samples, scaler)
+        given = self.fixed, self.source, self.window, self.samples, scaler
+        groups, length = self.fixed.shape[1:3]
+        shape = groups, length, self.source.shape[2], self.window.taps
+        if part.view.is_contiguous():
+            add_window_squares(part.of(part.view.view(shape)), *given)
+            return
+        total, exponent = window_squares(*given)
         part.add(total.flatten(0, 1).unflatten(-1, self.window.kernel), exponent)
 
     def gradients(self, start: int, stop: int) -> Tensor:

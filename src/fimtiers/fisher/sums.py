@@ -137,6 +137,11 @@ class Part:
         """Return some of the elements, or all in another shape."""
         return Part(self.sums, self.name, view)
 
+    @property
+    def direct(self) -> bool:
+        """Whether compiled code may add to the view as it is."""
+        return self.view.is_cpu and self.view.is_contiguous()
+
     def factor(self, exponent: int) -> float:
         """Return what squares times 4^−exponent are multiplied with before they are added."""
         return self.sums.factor(self.name, exponent)
