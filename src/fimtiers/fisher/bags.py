@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fimtiers.fisher.squares import Scaler
+from fimtiers.fisher.sums import Part
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,15 @@ class Bags:
     samples: int
     length: int
 
-    def squares(self, scaler: Scaler) -> tuple[Tensor, int]:
-        """Return Σ_n G_n² / 4^k and k.
+    def add_squares(self, part: Part, scaler: Scaler) -> None:
+        """Add Σ_n G_n² to sums.
 
         With one bag per sample, G_n[v] is a number times g_n: the weights of equal rows are
         added up, and rows are formed only to be added to the total.
         """
         if self.sample is None:
-            return self._squares_of_single_bags(scaler)
+            part.add_rows(*self._squares_of_single_bags(scaler))
+            return
         rows, exponent = scaler.scaled(self.gradient)
         rows = rows[self.bag]
         if self.weight is not None:
@@ -53,8 +55,7 @@ class Bags:
         kept = sample >= 0
         distinct, place = torch.unique((sample * self.length + self.row)[kept], return_inverse=True)
         sums = rows.new_zeros(len(distinct), rows.shape[1]).index_add_(0, place, rows[kept])
-        total = rows.new_zeros(self.length, rows.shape[1])
-        return total.index_add_(0, distinct % self.length, sums.square_()), exponent
+        part.add_rows(distinct % self.length, sums.square_(), exponent)
 
     def gradients(self, start: int, stop: int) -> Tensor:
         """Return G_n of some samples."""
@@ -66,7 +67,8 @@ class Bags:
         full = rows.new_zeros(stop - start, self.length, rows.shape[1])
         return full.index_put_((sample[kept] - start, self.row[kept]), rows, accumulate=True)
 
-    def _squares_of_single_bags(self, scaler: Scaler) -> tuple[Tensor, int]:
+    def _squares_of_single_bags(self, scaler: Scaler) -> tuple[Tensor, Tensor, int]:
+        """Return numbers of rows, squares / 4^k to add to them, and k."""
         gradient, exponent = scaler.squared(self.gradient)
         key = self.bag * self.length + self.row
         if self.weight is None:
@@ -78,6 +80,4 @@ class Bags:
             distinct, place = torch.unique(key, return_inverse=True)
             weight = scaled.new_zeros(len(distinct)).index_add_(0, place, scaled)
         rows = gradient.index_select(0, distinct // self.length)
-        rows = rows.mul_(weight.square().unsqueeze(1))
-        total = rows.new_zeros(self.length, rows.shape[1])
-        return total.index_add_(0, distinct % self.length, rows), exponent
+        return distinct % self.length, rows.mul_(weight.square().unsqueeze(1)), exponent
