@@ -69,13 +69,13 @@ class Bags:
 
     def _squares_of_single_bags(self, scaler: Scaler) -> tuple[Tensor, Tensor, int]:
         """Return numbers of rows, squares / 4^k to add to them, and k."""
-        gradient, exponent = scaler.squared(self.gradient)
+        gradient, exponent = scaler.squared(self.gradient, scaler.suits_wide(self.gradient))
         key = self.bag * self.length + self.row
         if self.weight is None:
             distinct, counts = torch.unique(key, return_counts=True)
             weight = counts.to(gradient.dtype)
         else:
-            scaled, own = scaler.scaled(self.weight)
+            scaled, own = scaler.scaled(self.weight.to(gradient.dtype))
             exponent += own
             distinct, place = torch.unique(key, return_inverse=True)
             weight = scaled.new_zeros(len(distinct)).index_add_(0, place, scaled)
