@@ -17,6 +17,7 @@ from fimtiers.fisher.links import links_of
 from fimtiers.fisher.loop_check import differing, refuse_not_finite
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.randomness import draws_are_unused
+from fimtiers.fisher.reasons import in_short
 from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, WrongRouteError
 from fimtiers.fisher.sums import Sums
 
@@ -145,7 +146,7 @@ def add_without_rules(
         try:
             losses = add_by_vmap(model, objective, batch, by_vmap, sums, routes.plan.draws_unused)
         except Exception as error:  # whatever vmap cannot do, the loop can
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = in_short(error).removeprefix("vmap: ")
             routes.looped |= dict.fromkeys(by_vmap, f"vmap: {reason}")
             raise RoutesChangedError from error
     if routes.looped:
@@ -190,7 +191,7 @@ def leave_to_loop(
         single = single[0], objective.labels(outputs, single[1])
         objective.restart()
     loop_gradients(model, objective, single, named, lambda _: None)
-    about = _first_line(error)
+    about = in_short(error)
     warnings.warn(
         f"the model cannot be watched ({about}); its gradients are taken without rules, which is "
         "slower",
@@ -198,11 +199,6 @@ def leave_to_loop(
     )
     for name in missing:
         routes.plan.without_rule[name] = f"not to be watched: {about}"
-
-
-def _first_line(error: Exception, most: int = 120) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

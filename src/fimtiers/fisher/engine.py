@@ -241,8 +241,13 @@ class Engine:
             What was left to the fallback before.
         """
         blamed = self.plan.without_rule
-        passes = [self._derivations(few, known) for few in one_and_two(batch)]
-        found = where_samples_enter(*passes) - self.plan.on_samples
+        found: set[tuple[str, ...]] = set()
+        # Two samples are soonest done, but others of the batch may take other ways.
+        for few, more in (one_and_two(batch), (batch, twice(batch))):
+            alone, together = self._derivations(few, known), self._derivations(more, known)
+            found = where_samples_enter(alone, together) - self.plan.on_samples
+            if found:
+                break
         self.plan.on_samples |= found
         self.plan.derive -= found
         if not found:
@@ -251,7 +256,8 @@ class Engine:
     def _derivations(self, batch: tuple[Inputs, Any], known: dict[str, str]) -> list[Derivation]:
         """Return what seems to be made of parameters alone in a forward pass.
 
-        The plan is left with what was known before.
+        The plan is left with what was known before. A model that does not run on other numbers
+        of samples shows what it made until it fails.
         """
         noted: list[Derivation] = []
         self.plan.without_rule = dict(known)
@@ -261,6 +267,8 @@ class Engine:
                 outputs = call(self.model, batch[0])
                 labels = self.objective.labels(outputs, batch[1])
                 self.objective.losses(outputs, labels, length(batch[0]))
+        except Exception:  # raised again where it counts
+            return noted
         finally:
             self.interception.derivations = None
             self.plan.without_rule = dict(known)
@@ -304,6 +312,9 @@ def _in_full_precision(device: str) -> AbstractContextManager[Any]:
 def one_and_two(batch: tuple[Inputs, Any]) -> tuple[tuple[Inputs, Any], tuple[Inputs, Any]]:
     """Return the first sample of a batch, and it with another one, itself if there is none."""
     one = part(batch, 0, 1)
-    if length(batch[0]) > 1:
-        return one, part(batch, 0, 2)
-    return one, mapped(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) else x, one)
+    return one, part(batch, 0, 2) if length(batch[0]) > 1 else twice(one)
+
+
+def twice(batch: tuple[Inputs, Any]) -> tuple[Inputs, Any]:
+    """Return a batch with each sample twice."""
+    return mapped(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) else x, batch)

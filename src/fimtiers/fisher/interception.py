@@ -362,7 +362,8 @@ class Interception(TorchFunctionMode):
             self.known[id(tensor)] = known
             made.append(known)
         if self.derivations is not None:
-            self.derivations.append(Derivation(self.key, found, made))
+            alone = not any(isinstance(x, Tensor) for x in leaves((args, kwargs)))
+            self.derivations.append(Derivation(self.key, found, made, alone))
         return result
 
 

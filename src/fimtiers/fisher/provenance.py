@@ -5,7 +5,7 @@ that tensor holds samples or is a constant of the model. The number of samples s
 made of parameters alone has the same shape for one sample as for two, and is made as often.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,11 +26,14 @@ class Derivation:
         The tracked arguments.
     results
         What it made.
+    alone
+        Whether no other tensor was among its arguments.
     """
 
     key: tuple[str, ...]
     parents: Sequence[Tracked]
     results: Sequence[Tracked]
+    alone: bool
 
     @property
     def shapes(self) -> list[torch.Size]:
@@ -50,17 +53,18 @@ def where_samples_enter(
     together
         Those with two samples, of which the first is that one.
     """
-    seen: Counter[tuple[str, ...]] = Counter()
-    expected: dict[tuple[tuple[str, ...], int], list[torch.Size]] = {}
+    expected: defaultdict[tuple[str, ...], list[list[torch.Size]]] = defaultdict(list)
     for made in alone:
-        expected[made.key, seen[made.key]] = made.shapes
-        seen[made.key] += 1
-    seen.clear()
+        expected[made.key].append(made.shapes)
+    seen: Counter[tuple[str, ...]] = Counter()
     found: set[tuple[str, ...]] = set()
     of_samples: set[Tracked] = set()
     for made in together:
         inherited = not of_samples.isdisjoint(made.parents)
-        if inherited or expected.get((made.key, seen[made.key])) != made.shapes:
+        number = seen[made.key]
+        # The same may be made of parameters again for each sample.
+        fitting = expected[made.key] if made.alone else expected[made.key][number : number + 1]
+        if inherited or made.shapes not in fitting:
             of_samples.update(made.results)
             if not inherited:
                 found.add(made.key)
