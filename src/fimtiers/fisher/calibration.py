@@ -109,7 +109,7 @@ def calibrate(
             sums = make_sums()
         engine = Engine(model, objective, names, routes.plan, sums)
         try:
-            labels, losses, _ = engine.add(batch, guessing)
+            labels, losses, count = engine.add(batch, guessing)
             labelled = batch[0], labels
             alone = add_without_rules(model, objective, labelled, routes, sums)
         except RoutesChangedError:
@@ -135,6 +135,9 @@ def calibrate(
         if not wrong:
             engine.confirm(guessing)
             engine.alone = alone if check else None
+            # Labels drawn for some samples first would be others than those drawn for all.
+            if check and objective.kind != "mc":
+                engine.counted = count
             return engine
         if not guessing:
             _take_next_route(routes, wrong)

@@ -36,7 +36,11 @@ class ChainEngine:
         Whether what it computes agreed with the loop.
     alone
         Losses of the first samples, each alone, shape (sample, backward pass).
+    counted
+        As of `Engine`: none, as samples are compared within the first batch.
     """
+
+    counted = 0
 
     def __init__(
         self, model: nn.Module, objective: Objective, names: Sequence[str], plan: Plan, links: Links

@@ -44,6 +44,9 @@ class Engine:
         Whether what it computes agreed with the loop, or need not.
     alone
         Losses of the samples it was compared on, each alone, shape (sample, backward pass).
+    counted
+        What the samples count for that were compared and are in the sums; 0 if they are not to be
+        counted.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Engine:
         self.samples = 0
         self.confirmed = False
         self.alone: Tensor | None = None
+        self.counted = 0
         self._known = KnownLayouts()
         self._unmoved: set[Site] = set()
 
@@ -72,7 +76,7 @@ class Engine:
 
     def end(self) -> Sums:
         """Return the sums and let go of them."""
-        sums = self.sums
+        sums, self.counted = self.sums, 0
         self.sums, self.sites, self._unmoved = Sums({}), [], set()
         self.interception.bind(self.sums)
         return sums

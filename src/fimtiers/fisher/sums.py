@@ -85,7 +85,7 @@ class Sums:
         """Return the sum of squares of one parameter, float64."""
         return self.totals[name].double() * 4.0 ** self.exponents[name]
 
-    def factor(self, name: str, exponent: int, sign: float = 1.0) -> float:
+    def factor(self, name: str, exponent: int) -> float:
         """Return what squares times 4^−exponent are multiplied with before they are added.
 
         The first ones decide on the scale of float32 sums: it should be that of the largest.
@@ -93,13 +93,11 @@ class Sums:
         if name in self._unset:
             self.exponents[name] = exponent
             self._unset.discard(name)
-        return sign * 4.0 ** (exponent - self.exponents[name])
+        return 4.0 ** (exponent - self.exponents[name])
 
-    def add(
-        self, name: str, view: Tensor, squares: Tensor, exponent: int, sign: float = 1.0
-    ) -> None:
-        """Add sign · squares · 4^exponent to a view of the sums of the parameter called `name`."""
-        factor = self.factor(name, exponent, sign)
+    def add(self, name: str, view: Tensor, squares: Tensor, exponent: int) -> None:
+        """Add squares · 4^exponent to a view of the sums of the parameter called `name`."""
+        factor = self.factor(name, exponent)
         # A copy to the host that does not block would be read before it is there.
         squares = squares.to(view.device)
         if view.numel() <= TILE or squares.dtype == view.dtype:
