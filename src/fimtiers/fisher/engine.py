@@ -280,9 +280,9 @@ class Engine:
 
     def _believe_packing(self, shown: set[Site]) -> None:
         """Believe of operations that samples are where packing put them, if all their sites are."""
-        expected = self.interception.expected
-        self.plan.packed |= {site.key for site in expected}
-        self.plan.packed -= {site.key for site in expected if site not in shown}
+        others = {site.key for site in self.sites if site.gathered and site not in shown}
+        self.plan.packed |= {site.key for site in shown}
+        self.plan.packed -= others
 
     def _locate(self, guessing: bool) -> list[Site]:
         """Fill in the layouts that are known or evident; return the sites left without."""

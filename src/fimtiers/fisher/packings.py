@@ -33,7 +33,7 @@ class Packings:
     def __init__(self, samples: int) -> None:
         self.samples = samples
         self._sorted: tuple[Callable[[], Any], int, Tensor] | None = None
-        self._layouts: dict[int, Ragged] = {}
+        self._layouts: dict[int, Ragged | None] = {}
 
     def note(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         """Take notice of a call, by arguments in their places as `pack_padded_sequence` makes it.
@@ -56,7 +56,10 @@ class Packings:
             if self._sorted and self._sorted[0]() is data and self._sorted[1] == axis:
                 order = self._sorted[2]
             packed, sizes = result
-            self._layouts[len(packed)] = rows_of_samples(sizes.to(data.device), order)
+            layout, rows = rows_of_samples(sizes.to(data.device), order), len(packed)
+            known = self._layouts.setdefault(rows, layout)
+            if known is not None and not torch.equal(known.index, layout.index):
+                self._layouts[rows] = None  # the number of rows does not tell which
 
     def layout(self, shape: torch.Size) -> Ragged | None:
         """Return where samples are in a tensor of this shape, if it is one of packed rows."""

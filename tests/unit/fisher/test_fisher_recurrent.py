@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -264,3 +265,54 @@ def test_network_used_twice():
             return super().forward(data, lengths) * super().forward(data.flip(1), lengths)
 
     assert_exact(Twice(nn.LSTM, batch_first=True))
+
+
+def test_two_packings_of_as_many_rows():
+    class Pair(nn.Module):
+        """Packs two orders of the same lengths before either of them is used."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.GRU(WIDTH, 4, batch_first=True)
+
+        def forward(self, data: Tensor, lengths: Tensor) -> Tensor:
+            other = (lengths * 2) % 5 + 1
+            packed = [
+                pack_padded_sequence(data, those, True, enforce_sorted=False)
+                for those in (lengths, other)
+            ]
+            first, second = (self.network(one)[1].transpose(0, 1) for one in packed)
+            return first * second
+
+    lengths = torch.tensor([2, 5, 1, 3, 4, 4, 2])
+    equal = [n for n in range(2, 8) if lengths[:n].sum() == ((lengths[:n] * 2) % 5 + 1).sum()]
+    assert equal  # in some batches only
+    splits = [[7], *([n] for n in equal), [2, equal[-1]], [3, 4]]
+    assert_exact(Pair(), lengths=torch.cat([lengths, lengths]), data=torch.cat([SEQUENCES] * 2),
+                 splits=[s for s in splits if sum(s) <= 14])  # fmt: skip
+
+
+def test_layer_on_packed_rows_and_on_rows_picked_by_a_mask():
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, 4)
+
+        def forward(self, data: Tensor, lengths: Tensor) -> Tensor:
+            packed = pack_padded_sequence(data, lengths, True, enforce_sorted=False)
+            rows = PackedSequence(torch.tanh(self.layer(packed.data)), *packed[1:])
+            padded, _ = pad_packed_sequence(rows, True, total_length=LENGTH)
+            valid = torch.arange(LENGTH) < lengths[:, None]
+            picked = torch.sin(self.layer(data[valid]))
+            return padded + padded.new_zeros(padded.shape).masked_scatter(valid[..., None], picked)
+
+    assert_exact(Both())
+
+
+def test_packed_sequences_under_activation_checkpointing():
+    class Checkpointed(Packed):
+        def forward(self, data: Tensor, lengths: Tensor) -> Tensor:
+            run = super().forward
+            return torch.utils.checkpoint.checkpoint(run, data, lengths, use_reentrant=False)
+
+    assert_exact(Checkpointed(nn.LSTM), splits=[[7], [2, 5]])

@@ -26,15 +26,23 @@ class SumsOfRows:
     ----------
     length
         Number of rows of the table.
+    mean
+        Whether bags of one size average; other factors come with the tokens.
     """
 
     length: int
+    mean: bool = False
 
     def __call__(
         self, gradient: Tensor, saved: tuple[Tensor, ...], layout: Layout, samples: int
     ) -> Bags:
         """Return what each bag sums, and whose it is."""
-        bag, row, *weight = saved
+        if len(saved) == 1:
+            row, bag = _tokens(*saved, None, False)
+            weight: list[Tensor] = []
+            gradient = gradient / saved[0].shape[1] if self.mean else gradient
+        else:
+            bag, row, *weight = saved
         if layout.axis not in (0, None):
             raise MixedSamplesError
         bags, sample = len(gradient), None
@@ -77,6 +85,8 @@ def embedding_bag(
         input, weight.value, offsets, mode=mode, per_sample_weights=per_sample_weights,
         include_last_offset=include_last_offset, padding_idx=padding_idx,
     )  # fmt: skip
+    if offsets is None and per_sample_weights is None and padding_idx is None:
+        return tape.watch(result, [(weight, SumsOfRows(length, mode == "mean"))], (input,))
     row, bag = _tokens(input, offsets, include_last_offset)
     factor = None if per_sample_weights is None else per_sample_weights.reshape(-1)[: len(row)]
     if padding_idx is not None:

@@ -187,7 +187,7 @@ def gather(
     others = [axis for axis in range(len(shape)) if axis != dim]
     if all(index.shape[n] == shape[n] and _constant_along(index, n) for n in others):
         return _watch_rows(tape, input, result, [_along(index, dim)], dim)
-    return _watch_elements(tape, lambda x: func(x, dim, index, **options), input, result)
+    return tape.watch(result, [(input, Elements(shape))], (_positions(index, dim, shape),))
 
 
 def take_along_dim(
@@ -208,7 +208,8 @@ def take_along_dim(
     others = [axis for axis in range(len(shape)) if axis != dim]
     if all(_constant_along(indices, n) and result.shape[n] == shape[n] for n in others):
         return _watch_rows(tape, input, result, [_along(indices, dim)], dim)
-    return _watch_elements(tape, lambda x: func(x, indices, dim), input, result)
+    places = _positions(indices.expand_as(result), dim, shape)
+    return tape.watch(result, [(input, Elements(shape))], (places,))
 
 
 def take(
@@ -220,7 +221,8 @@ def take(
     """Run `torch.take`, which counts the elements of the table in C order."""
     if not isinstance(input, Tracked):
         return NotImplemented
-    return _watch_elements(tape, lambda x: func(x, index), input, func(input.value, index))
+    shape, result = input.value.shape, func(input.value, index)
+    return tape.watch(result, [(input, Elements(shape))], (index.remainder(shape.numel()),))
 
 
 def _watch_rows(
@@ -235,6 +237,16 @@ def _watch_rows(
     if result.shape != shape[:axis] + combined.shape + shape[axis + len(indices) :]:
         return NotImplemented
     return tape.watch(result, [(table, Rows(shape, axis, len(indices)))], (combined,))
+
+
+def _positions(index: Tensor, dim: int, shape: torch.Size) -> Tensor:
+    """Return the places in memory, in C order, of elements that an index picks along one axis."""
+    places = index.to(torch.int64).remainder(shape[dim]) * shape[dim + 1 :].numel()
+    for axis, length in enumerate(index.shape):
+        if axis != dim and shape[axis] > 1:
+            own = torch.arange(length, device=index.device) * shape[axis + 1 :].numel()
+            places = places + own.view(-1, *(1,) * (index.ndim - axis - 1))
+    return places
 
 
 def _watch_elements(
