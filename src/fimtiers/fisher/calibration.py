@@ -128,7 +128,9 @@ def calibrate(
             fallback = [name for name in routes.plan.without_rule if name in sums.totals]
             routes.flat = flat_entries(model, objective, labelled, fallback) if fallback else {}
             masks = engine.masks() | routes.flat
-            wrong, alone = differing(model, objective, labelled, losses, sums, masks)
+            wrong, alone = differing(
+                model, objective, labelled, losses, sums, masks, engine.computed_in
+            )
         if not wrong:
             engine.confirm(guessing)
             engine.alone = alone if check else None

@@ -218,7 +218,7 @@ device, check, flattened
         between = min(BETWEEN, samples // SPARSE)
         chosen = [0, *(k * samples // (between + 1) for k in range(1, between + 1)), samples - 1]
         alone = [losses_alone(self.model, self.objective, batch, sample) for sample in chosen]
-        refuse_coupled(losses[chosen], torch.stack(alone))
+        refuse_coupled(losses[chosen], torch.stack(alone), self._engine.computed_in)
 
 
 def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:

@@ -5,7 +5,7 @@ Each large gradient is gone before the next comes, so a check needs no memory of
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,10 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torc
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
 
+LOSS_IS_FINER = 2
+"""A loss of full precision made of numbers of half precision is held to this fraction of their
+tolerance: it averages over what they round."""
+
 SAFE_NORMS = 1e-12, 1e12
 """Norms whose squares neither underflow nor overflow in float32."""
 
@@ -35,6 +39,7 @@ def differing(
     losses: Tensor | None,
     sums: Sums,
     masks: Mapping[str, Tensor],
+    computed_in: Collection[torch.dtype] = (),
 ) -> tuple[list[str], Tensor]:
     """Compare sums of squares with those of the loop.
 
@@ -51,6 +56,8 @@ def differing(
         Sums of squares over these samples; void afterwards.
     masks
         Entries to leave out, such as those that are rounding noise.
+    computed_in
+        Dtypes that were computed in besides those of the parameters, as under autocast.
 
     Returns
     -------
@@ -71,11 +78,11 @@ def differing(
     alone = loop_gradients(model, objective, batch, chosen, check.receive)
     refuse_not_finite(alone)
     if losses is not None:
-        refuse_coupled(losses, alone)
+        refuse_coupled(losses, alone, computed_in)
     wrong = [
         name
         for name, (left, found) in check.differences().items()
-        if not left <= TOLERANCE[real(parameters[name].dtype)] * found < math.inf
+        if not left <= tolerance_of(parameters[name].dtype, *computed_in) * found < math.inf
     ]
     if wrong:
         _refuse_not_finite_gradients(model, objective, batch, {n: chosen[n] for n in wrong})
@@ -91,13 +98,22 @@ def losses_alone(
     return torch.cat([loss.detach() for loss in losses])
 
 
-def refuse_coupled(together: Tensor, alone: Tensor) -> None:
+def tolerance_of(*dtypes: torch.dtype) -> float:
+    """Return the tolerance of what was computed in some dtypes, that of the coarsest."""
+    return max(TOLERANCE.get(real(dtype), 0.0) for dtype in dtypes)
+
+
+def refuse_coupled(
+    together: Tensor, alone: Tensor, computed_in: Collection[torch.dtype] = ()
+) -> None:
     """Raise if losses of samples among others are not what they are one by one.
 
     Parameters
     ----------
     together, alone
         Shape (sample, backward pass).
+    computed_in
+        Dtypes of what they were made from.
 
     Raises
     ------
@@ -105,6 +121,8 @@ def refuse_coupled(together: Tensor, alone: Tensor) -> None:
         If they differ by more than rounding.
     """
     tolerance = TOLERANCE.get(together.dtype, max(TOLERANCE.values()))
+    coarsest = max((TOLERANCE.get(real(dtype), 0.0) for dtype in computed_in), default=0.0)
+    tolerance = max(tolerance, coarsest / LOSS_IS_FINER)
     found, expected = together.flatten().tolist(), alone.flatten().tolist()
     scale = tolerance * max(map(abs, expected))
     if not all(abs(x - y) <= scale for x, y in zip(found, expected, strict=True)):
@@ -151,6 +169,8 @@ def refuse_not_finite(losses: Tensor) -> None:
     LossError
         Names the first such sample.
     """
+    if math.isfinite(float(losses.sum())):
+        return
     finite = torch.isfinite(losses)
     if bool(finite.all()):
         return
