@@ -8,17 +8,20 @@ own shards.
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.ensemble import diagonal_ensemble
 from fimtiers.fisher.extractor import Extractor
-from fimtiers.fisher.likelihoods import Categorical, Gaussian, Likelihood
+from fimtiers.fisher.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
+from fimtiers.fisher.objective import Masked
 from fimtiers.fisher.refusals import SampleCouplingError, WrongRouteError
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.shards import load, save
 
 __all__ = [
+    "Bernoulli",
     "Categorical",
     "Diagonal",
     "Extractor",
     "Gaussian",
     "Likelihood",
+    "Masked",
     "SampleCouplingError",
     "WrongRouteError",
     "diagonal",

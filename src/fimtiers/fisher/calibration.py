@@ -1,20 +1,23 @@
 """Two samples decide by which route each parameter goes, and the loop confirms it."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from fimtiers.fisher.batches import Inputs
+from fimtiers.fisher.batches import Inputs, call, part
 from fimtiers.fisher.chain_engine import ChainEngine
-from fimtiers.fisher.engine import Engine, RoutesChangedError
-from fimtiers.fisher.fallback import add_by_loop, add_by_vmap
-from fimtiers.fisher.interception import Plan
+from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.fallback import add_by_loop, add_by_vmap, loop_gradients
+from fimtiers.fisher.interception import Plan, RoutesChangedError
 from fimtiers.fisher.links import links_of
-from fimtiers.fisher.loop_check import differing
+from fimtiers.fisher.loop_check import differing, refuse_not_finite
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.refusals import WrongRouteError
+from fimtiers.fisher.randomness import draws_are_unused
+from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, WrongRouteError
 from fimtiers.fisher.sums import Sums
 
 
@@ -54,6 +57,7 @@ def calibrate(
     make_sums: Callable[[], Sums],
     check: bool,
     routes: Routes,
+    guess: bool = True,
 ) -> Engine | ChainEngine:
     """Find a route for each parameter that agrees with the loop on a few samples.
 
@@ -73,6 +77,8 @@ def calibrate(
         them, which the comparison confirms; if not, labelled passes find them.
     routes
         What earlier attempts found; extended.
+    guess
+        False to find all layouts by labelled passes, which proves them at once.
 
     Raises
     ------
@@ -81,7 +87,7 @@ def calibrate(
     WrongRouteError
         If a parameter has no route that agrees with the loop.
     """
-    guessing, sums = check, Sums({})
+    guessing, sums = check and guess, Sums({})
     while True:
         objective.restart()
         links = links_of([model]) if guessing and routes.plan.by_hand else None
@@ -95,14 +101,25 @@ def calibrate(
         try:
             labels, losses, _ = engine.add(batch, guessing)
             labelled = batch[0], labels
-            add_without_rules(model, objective, labelled, routes, sums)
+            alone = add_without_rules(model, objective, labelled, routes, sums)
         except RoutesChangedError:
+            continue
+        except RandomCallError:
+            routes.plan.draws_unused = draws_are_unused(model, objective, batch)
+            if not routes.plan.draws_unused:
+                raise
+            continue
+        except (SampleCouplingError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            leave_to_loop(error, model, objective, batch, routes)
             continue
         wrong: list[str] = []
         if check:
-            wrong = differing(model, objective, labelled, losses, sums, engine.masks())
+            wrong, alone = differing(model, objective, labelled, losses, sums, engine.masks())
         if not wrong:
             engine.confirm(guessing)
+            engine.alone = alone if check else None
             return engine
         if not guessing:
             _take_next_route(routes, wrong)
@@ -111,17 +128,79 @@ def calibrate(
 
 def add_without_rules(
     model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], routes: Routes, sums: Sums
-) -> None:
-    """Add the squared gradients of parameters without a rule."""
-    if by_vmap := routes.by_vmap():
+) -> Tensor | None:
+    """Add the squared gradients of parameters without a rule.
+
+    Returns
+    -------
+    Tensor or None
+        The losses of samples one by one, shape (sample, backward pass), if there are such
+        parameters.
+    """
+    losses = None
+    empty = [name for name in routes.plan.without_rule if name not in sums.totals]
+    if by_vmap := [name for name in routes.by_vmap() if name not in empty]:
         try:
-            add_by_vmap(model, objective, batch, by_vmap, sums)
+            losses = add_by_vmap(model, objective, batch, by_vmap, sums, routes.plan.draws_unused)
         except Exception as error:  # whatever vmap cannot do, the loop can
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             routes.looped |= dict.fromkeys(by_vmap, f"vmap: {reason}")
             raise RoutesChangedError from error
     if routes.looped:
-        add_by_loop(model, objective, batch, list(routes.looped), sums)
+        losses = add_by_loop(model, objective, batch, list(routes.looped), sums)
+    if losses is not None:
+        refuse_not_finite(losses)
+    return losses
+
+
+def leave_to_loop(
+    error: Exception,
+    model: nn.Module,
+    objective: Objective,
+    batch: tuple[Inputs, Any],
+    routes: Routes,
+) -> None:
+    """Leave all parameters to the fallback, if the model runs when nothing watches it.
+
+    Parameters
+    ----------
+    error
+        What happened when the model was watched.
+    model, objective
+        As of `Engine`.
+    batch
+        Samples that it happened with.
+    routes
+        Extended.
+
+    Raises
+    ------
+    Exception
+        What the model or the loss itself raises, or `error` if nothing is left to be changed.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    missing = [name for name in named if name not in routes.plan.without_rule]
+    if not missing:
+        raise error
+    single = part(batch, 0, 1)
+    if objective.kind == "mc":
+        outputs = call(model, single[0])
+        single = single[0], objective.labels(outputs, single[1])
+        objective.restart()
+    loop_gradients(model, objective, single, named, lambda _: None)
+    about = _first_line(error)
+    warnings.warn(
+        f"the model cannot be watched ({about}); its gradients are taken without rules, which is "
+        "slower",
+        stacklevel=2,
+    )
+    for name in missing:
+        routes.plan.without_rule[name] = f"not to be watched: {about}"
+
+
+def _first_line(error: Exception, most: int = 120) -> str:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

@@ -18,9 +18,9 @@ from fimtiers.fisher.batches import Inputs, length, part, split
 from fimtiers.fisher.compiled import Compiled, suits
 from fimtiers.fisher.layerwise import Layerwise
 from fimtiers.fisher.links import Links
-from fimtiers.fisher.loop_check import SAMPLES
+from fimtiers.fisher.loop_check import SAMPLES, refuse_not_finite
 from fimtiers.fisher.loss_watch import LossWatch
-from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.objective import Masked, Objective
 from fimtiers.fisher.runner import Runner
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.tracked import mapped
@@ -94,8 +94,8 @@ class Chain:
             The labels the losses were taken at.
         losses
             Of the first network, shape (sample, backward pass), detached.
-        weight
-            How many samples each sample counts for.
+        count
+            How many samples, tokens or draws the batch counts for.
 
         Raises
         ------
@@ -120,12 +120,13 @@ class Chain:
                 confirm = None
             found = found or own
         runner.end()
-        labels, losses, weight = found[0]
+        labels, losses, count = found[0]
         if parts > 1:
             losses = torch.cat([own for _, own, _ in found])
             drawn = self.objective.kind == "mc"
-            labels = torch.cat([own for own, _, _ in found]) if drawn else batch[1]
-        return labels, losses, weight
+            labels = _joined([own for own, _, _ in found]) if drawn else batch[1]
+            count = sum(own for _, _, own in found)
+        return labels, losses, count
 
     def release(self) -> None:
         """Let go of large buffers; small ones are kept for the next batch."""
@@ -153,8 +154,9 @@ class Chain:
             targets = mapped(partial(_repeated, len(outputs) // samples), targets)
         with watch:
             labels = self.objective.labels(copied, targets)
-            losses, weight = self.objective.losses(copied, labels)
+            losses = self.objective.losses(copied, labels, len(copied))
         values = torch.stack([loss.detach()[:samples] for loss in losses], 1)
+        refuse_not_finite(values)
         reached = [loss for loss in losses if loss.requires_grad]
         gradient: Tensor | None = None
         if confirm is not None:
@@ -169,7 +171,7 @@ class Chain:
                 gradient = _gradient(outputs, samples, loss, again)
             runner.add_squares(gradient, again, sums)
             gradient = None
-        return labels, values, weight
+        return labels, values, self.objective.count(copied, labels, losses, samples)
 
 
 def _gradient(outputs: Tensor, samples: int, loss: Tensor, again: bool) -> Tensor:
@@ -178,6 +180,13 @@ def _gradient(outputs: Tensor, samples: int, loss: Tensor, again: bool) -> Tenso
         loss.sum(), outputs, retain_graph=again, materialize_grads=True
     )
     return gradient.view(-1, samples, outputs.shape[-1])
+
+
+def _joined(labels: list[Any]) -> Any:
+    """Return the labels of parts of the samples as those of all."""
+    if isinstance(labels[0], Masked):
+        return Masked(*(torch.cat(own) for own in zip(*labels, strict=True)))
+    return torch.cat(labels)
 
 
 def _repeated(times: int, target: Any) -> Any:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs
 from fimtiers.fisher.chain import ROUTE, Chain
-from fimtiers.fisher.engine import Engine, RoutesChangedError
-from fimtiers.fisher.interception import Plan
+from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.interception import Plan, RoutesChangedError
 from fimtiers.fisher.links import Links, links_of
 from fimtiers.fisher.loop_check import differing
 from fimtiers.fisher.loss_watch import LossOfParametersError
@@ -33,6 +33,8 @@ class ChainEngine:
     ----------
     confirmed
         Whether what it computes agreed with the loop.
+    alone
+        Losses of the first samples, each alone, shape (sample, backward pass).
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ChainEngine:
         self.model, self.objective, self.plan = model, objective, plan
         self.names = list(names)
         self.confirmed = False
+        self.alone: Tensor | None = None
         self.chain = Chain(links, objective, names)
         self.sums = Sums({})
         self._general: Engine | None = None
@@ -70,7 +73,7 @@ class ChainEngine:
             self._general.end()
         return sums
 
-    def add(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor, int]:
+    def add(self, batch: tuple[Inputs, Any]) -> tuple[Any, Tensor | None, int]:
         """Add the squared per-sample gradients of a batch, as `Engine.add` does."""
         # Nothing runs between the making and the first batch that could change the model.
         self._by_hand = not self.confirmed or self._is_chain(batch[0])
@@ -105,7 +108,8 @@ class ChainEngine:
 
     def _confirm(self, batch: tuple[Inputs, Any], losses: Tensor, sums: Sums) -> None:
         """Compare what the chain found for a few samples with the loop."""
-        if differing(self.model, self.objective, batch, losses, sums, {}):
+        wrong, self.alone = differing(self.model, self.objective, batch, losses, sums, {})
+        if wrong:
             self._leave(None)
         self.confirmed = True
 

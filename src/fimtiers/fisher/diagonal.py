@@ -29,6 +29,7 @@ def diagonal(
     device: torch.device | str | None = None,
     directory: str | Path | None = None,
     check: bool = True,
+    flattened: bool = False,
 ) -> Diagonal:
     """Return the diagonal of the Fisher information of a model.
 
@@ -42,10 +43,12 @@ def diagonal(
         Any module, without batch statistics or dropout in effect.
     per_sample_loss
         Maps (outputs, targets) to losses of shape (sample,), or (sample, token) if `unit` is
-        ``token``; or a likelihood such as `Categorical` or `Gaussian`.
+        ``token``; or a likelihood such as `Categorical`, `Bernoulli` or `Gaussian`. The average
+        that a model computes itself, ``outputs.loss``, is taken sample by sample.
     data
         One tuple (inputs, targets), or an iterable of such pairs. Inputs are a tensor, a tuple
-        (positional) or a dictionary (by keyword) of tensors whose first axis is the sample.
+        (positional) or a mapping (by keyword) of tensors whose first axis is the sample. A batch
+        that is one mapping with ``labels`` inside, as from a Hugging Face loader, is a pair too.
     kind
         ``empirical`` takes labels from the data, ``mc`` draws them from the model, ``exact``
         takes the expectation over labels. The last two need a likelihood.
@@ -70,7 +73,10 @@ def diagonal(
     directory
         If given, the sums are files there, mapped into memory.
     check
-        Compare with a single-sample loop on two samples first.
+        Compare the squares of the first and the last sample of the first batch with a
+        single-sample loop, and losses in each batch larger than those before.
+    flattened
+        Whether the loss returns (sample · token,), all tokens of a sample one after the other.
 
     Returns
     -------
@@ -90,6 +96,6 @@ def diagonal(
     extract = Extractor(
         model, per_sample_loss, kind=kind, unit=unit, draws=draws, seed=seed,
         parameters=parameters, micro_batch=micro_batch, memory=memory, accumulate=accumulate,
-        device=device, check=check,
+        device=device, check=check, flattened=flattened,
     )  # fmt: skip
     return extract(data, directory=directory)

@@ -1,25 +1,22 @@
 """Runs batches through a model under interception and sums squared per-sample gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, call, length
-from fimtiers.fisher.interception import Interception, Plan
+from fimtiers.fisher.interception import Interception, Plan, RoutesChangedError
 from fimtiers.fisher.known_layouts import KnownLayouts
 from fimtiers.fisher.labels import Labels
 from fimtiers.fisher.layout import Block, Whole
-from fimtiers.fisher.objective import Objective
+from fimtiers.fisher.loop_check import refuse_not_finite
+from fimtiers.fisher.objective import Objective, OwnLossError
 from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.sums import Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
 from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
-
-
-class RoutesChangedError(Exception):
-    """The plan changed in mid-run; sums begun under the old one are void."""
 
 
 class Engine:
@@ -42,6 +39,8 @@ class Engine:
     ----------
     confirmed
         Whether what it computes agreed with the loop, or need not.
+    alone
+        Losses of the samples it was compared on, each alone, shape (sample, backward pass).
     """
 
     def __init__(
@@ -49,16 +48,19 @@ class Engine:
     ) -> None:
         parameters = dict(model.named_parameters())
         self.model, self.objective, self.plan, self.sums = model, objective, plan, sums
-        self.names = list(names)
-        self.parameters = [parameters[name] for name in names]
-        self.interception = Interception({n: parameters[n] for n in names}, plan, sums)
+        self.names = [name for name in names if parameters[name].numel()]
+        self.parameters = [parameters[name] for name in self.names]
+        for name, p in zip(self.names, self.parameters, strict=True):
+            if p.is_complex():
+                plan.without_rule.setdefault(name, "complex numbers")
+        self.interception = Interception({n: parameters[n] for n in self.names}, plan, sums)
         self.symmetry = SymmetryDetector()
         self.sites: list[Site] = []
         self.samples = 0
         self.confirmed = False
+        self.alone: Tensor | None = None
         self._known = KnownLayouts()
         self._unmoved: set[Site] = set()
-        self._inspected = False
 
     def begin(self, sums: Sums) -> None:
         """Start anew with other sums; what is known of layouts holds on."""
@@ -72,7 +74,9 @@ class Engine:
         self.interception.bind(self.sums)
         return sums
 
-    def add(self, batch: tuple[Inputs, Any], guessing: bool = False) -> tuple[Any, Tensor, int]:
+    def add(
+        self, batch: tuple[Inputs, Any], guessing: bool = False
+    ) -> tuple[Any, Tensor | None, int]:
         """Add the squared per-sample gradients of a batch.
 
         Parameters
@@ -87,38 +91,67 @@ class Engine:
         labels
             The labels the losses were taken at.
         losses
-            Shape (sample, backward pass), detached.
-        weight
-            How many samples each sample counts for.
+            Shape (sample, backward pass), detached; None if the fallback finds them.
+        count
+            How many samples, tokens or draws the batch counts for.
 
         Raises
         ------
         RoutesChangedError
             If a parameter turned out to need another route; `plan` says which.
+        ValueError
+            If a loss is not finite.
         """
         inputs, targets = batch
         samples = length(inputs)
         known = len(self.plan.without_rule)
+        if self.plan.own_loss:
+            self.sites = []
+            return targets, None, samples
+        if all(name in self.plan.without_rule for name in self.names):
+            return self._without_interception(inputs, targets, samples)
         with self.interception.recording(samples, guessing):
             outputs = call(self.model, inputs)
             labels = self.objective.labels(outputs, targets)
-            losses, weight = self.objective.losses(outputs, labels)
+            losses = self._losses(outputs, labels, samples)
             made = [t for loss in losses if (t := self.interception.tracked(loss)) is not None]
             self.interception.give_up(made, "the loss itself is made of parameters")
             if len(self.plan.without_rule) > known:
                 raise RoutesChangedError
+            values = torch.stack([loss.detach() for loss in losses], 1)
+            refuse_not_finite(values)
             self.sites, self.samples = self.interception.sites, samples
             if self.sites:
                 self._collect(losses, guessing)
-        return labels, torch.stack([loss.detach() for loss in losses], 1), weight
+            else:
+                self.interception.look_for_leaks(losses)
+        return labels, values, self.objective.count(outputs, labels, losses, samples)
+
+    def _without_interception(
+        self, inputs: Inputs, targets: Any, samples: int
+    ) -> tuple[Any, Tensor, int]:
+        """Return labels, losses and count of a batch whose squares the fallback adds."""
+        self.sites, self.samples = [], samples
+        outputs = call(self.model, inputs)
+        labels = self.objective.labels(outputs, targets)
+        losses = self._losses(outputs, labels, samples)
+        values = torch.stack([loss.detach() for loss in losses], 1)
+        refuse_not_finite(values)
+        return labels, values, self.objective.count(outputs, labels, losses, samples)
+
+    def _losses(self, outputs: Any, labels: Any, samples: int) -> Sequence[Tensor]:
+        try:
+            return self.objective.losses(outputs, labels, samples)
+        except OwnLossError as error:
+            self.plan.own_loss = True
+            self.interception.give_up_all("the model's own loss, sample by sample")
+            raise RoutesChangedError from error
 
     def confirm(self, guessing: bool) -> None:
-        """Keep what was found, layouts too if they were guessed.
-
-        Sites that no gradient reached prove nothing.
-        """
+        """Keep what was found, layouts too if they were guessed where a gradient arrived."""
         if guessing:
-            self._known.remember(self.sites, self.samples, self._unmoved)
+            moved = [site for site in self.sites if site not in self._unmoved]
+            self._known.remember(moved, self.samples, moved)
         self.confirmed = True
 
     def has_fixed_layouts(self) -> bool:
@@ -152,14 +185,10 @@ class Engine:
 
     def _collect(self, losses: Sequence[Tensor], guessing: bool) -> None:
         unknown = self._locate(guessing)
-        if unknown or not self._inspected:
-            self._reroute_leaks(losses)
-            self._inspected = True
         labels = Labels(self.interception, losses, unknown, self.samples) if unknown else None
         collector = SquareCollector(
-            self.sums, self.sites, self.interception.stand_ins,
-            None if self.symmetry.done else self.symmetry,
-        )  # fmt: skip
+            self.sums, self.sites, self.interception.stand_ins, self.symmetry
+        )
 
         def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
             if guessing and bool(gradient.any()):
@@ -178,7 +207,6 @@ class Engine:
             collector.finish()
         if labels and labels.mixed:
             self._reroute(labels.mixed)
-        self.symmetry.done = True
         if not guessing:
             self._known.remember(unknown, self.samples, ())
 
@@ -201,26 +229,3 @@ class Engine:
         """Let operations make tensors of parameters instead, and start again."""
         self.plan.derive.update(site.key for site in sites)
         raise RoutesChangedError
-
-    def _reroute_leaks(self, losses: Sequence[Tensor]) -> None:
-        """Leave to the fallback what reaches the loss past all sites: compiled or custom code."""
-        names = {id(p): name for name, p in zip(self.names, self.parameters, strict=True)}
-        names |= {id(p): name for name, p in self.interception.stand_ins.items()}
-        leaked = {names[id(leaf)] for leaf in _leaves_of_graph(losses) if id(leaf) in names}
-        for name in leaked:
-            self.plan.without_rule[name] = "used where operations cannot be seen"
-        if leaked:
-            raise RoutesChangedError
-
-
-def _leaves_of_graph(losses: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the leaves that backward passes from `losses` would reach."""
-    pending, seen = [loss.grad_fn for loss in losses], set()
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        pending.extend(following for following, _ in node.next_functions)

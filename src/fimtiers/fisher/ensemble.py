@@ -15,32 +15,39 @@ from torch import Tensor, nn
 from torch.func import stack_module_state, vmap
 
 from fimtiers.fisher.batches import (
+    NO_SAMPLES,
     Data,
     Inputs,
     call,
-    first_samples,
+    ends,
     length,
     micro_batches,
     pairs,
     split,
+    typical,
 )
 from fimtiers.fisher.calibration import Routes, calibrate
 from fimtiers.fisher.chain import ROUTE, Chain
-from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.diagonal import diagonal
 from fimtiers.fisher.engine import Engine
 from fimtiers.fisher.extractor import affordable, chosen
 from fimtiers.fisher.fallback import Functional
 from fimtiers.fisher.forms import Dense, Form, Outer
-from fimtiers.fisher.interception import Interception
+from fimtiers.fisher.interception import Interception, RoutesChangedError
 from fimtiers.fisher.layout import Block
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.links import Links, links_of
-from fimtiers.fisher.loop_check import SAMPLES, differing
+from fimtiers.fisher.loop_check import (
+    SAMPLES,
+    differing,
+    losses_alone,
+    refuse_coupled,
+    refuse_not_finite,
+)
 from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
-from fimtiers.fisher.refusals import refuse_coupled_modules
+from fimtiers.fisher.refusals import SampleCouplingError, refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.rules.contraction import LinearWeight
 from fimtiers.fisher.squares import Scaler
@@ -104,9 +111,18 @@ def diagonal_ensemble(
     shapes, routes = {name: named[name].shape for name in names}, Routes()
     make_sums = partial(Sums, shapes, device=named[names[0]].device)
     engine = calibrate(
-        first, objective, names, first_samples(data, SAMPLES), make_sums, check, routes
-    )
-    if isinstance(engine, ChainEngine) or routes.plan.without_rule or not _stackable(engine):
+        first, objective, names, ends(typical(data), SAMPLES), make_sums, check, routes,
+        guess=False,
+    )  # fmt: skip
+    stackable = isinstance(engine, Engine) and not routes.plan.without_rule and _stackable(engine)
+    stack = Stack(models, engine) if stackable and isinstance(engine, Engine) else None
+    if stack is not None:
+        size = micro_batch or max(1, affordable(engine, memory) // len(models))
+        try:
+            n = sum(stack.add(batch) for batch in micro_batches(data, size))
+        except RoutesChangedError:  # stacked, or on later samples, networks run other operations
+            stack = None
+    if stack is None:
         return [
             diagonal(
                 model, per_sample_loss, data, unit=unit, parameters=names,
@@ -114,9 +130,6 @@ def diagonal_ensemble(
             )
             for model in models
         ]  # fmt: skip
-    stack = Stack(models, engine)
-    size = micro_batch or max(1, affordable(engine, memory) // len(models))
-    n = sum(stack.add(batch) for batch in micro_batches(data, size))
     masks, operations = engine.masks(), Operations()
     engine.note(operations)
     found = {name: operations.of(name) for name in names}
@@ -140,7 +153,7 @@ def _of_chain(
     chain, n = Chain(links, objective, names, memory), 0
 
     def confirm(batch: tuple[Inputs, Any], losses: Tensor, sums: Sums) -> None:
-        if differing(first, objective, batch, losses, sums.of_member(0), {}):
+        if differing(first, objective, batch, losses, sums.of_member(0), {})[0]:
             raise UnlikeLoopError
 
     for batch in pairs(data):
@@ -148,12 +161,12 @@ def _of_chain(
             return None
         for piece in split(batch, micro_batch or length(batch[0])):
             try:
-                _, losses, weight = chain.add(piece, sums, None if n else confirm)
+                *_, count = chain.add(piece, sums, None if n else confirm)
             except (LossOfParametersError, UnlikeLoopError):
                 return None
-            n += len(losses) * weight
+            n += count
     if n == 0:
-        raise ValueError("data holds no sample; expected at least one (inputs, targets) pair")
+        raise ValueError(NO_SAMPLES)
     own = [sums.of_member(s) for s in range(members)]
     routes = {name: sums.marked(name, ROUTE) for name in names}
     return [Diagonal(m.totals, n, routes, m.exponents, unit=objective.unit) for m in own]
@@ -177,7 +190,7 @@ class Stack:
     def __init__(self, models: Sequence[nn.Module], engine: Engine) -> None:
         self.engine = engine
         self.parameters, self.buffers = stack_module_state(list(models))
-        self.parameters = {name: p.detach() for name, p in self.parameters.items()}
+        self._compared, self.models = False, models
         named = [dict(model.named_parameters()) for model in models]
         shapes = {name: named[0][name].shape for name in engine.names}
         self.stacked_sums = Sums(
@@ -192,28 +205,28 @@ class Stack:
         self.interception = StackedInterception(
             {name: named[0][name] for name in engine.names}, engine.plan, engine.sums
         )
+        self.interception.named = {name: self.parameters[name] for name in engine.names}
 
     def add(self, batch: tuple[Inputs, Any]) -> int:
         """Add the squared per-sample gradients of a batch; return the number of samples."""
         inputs, targets = batch
-        samples, weight = length(inputs), 0
+        samples, count = length(inputs), 0
 
         def losses(parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> Tensor:
-            nonlocal weight
+            nonlocal count
             self.interception.recognise(parameters)
             model = Functional(self.engine.model, {**parameters, **buffers})
             outputs = call(model, inputs)
-            values, weight = self.engine.objective.losses(outputs, targets)
+            values = self.engine.objective.losses(outputs, targets, samples)
+            count = self.engine.objective.count(outputs, targets, values, samples)
             return torch.stack(list(values), 1)
 
         with self.interception.recording(samples):
             stacked = vmap(losses, randomness="error")(self.parameters, self.buffers)
             sites = self.interception.sites
+            self._check(batch, stacked.detach())
             if not self.engine.recall_layouts(sites, samples):
-                raise RuntimeError(
-                    "the stacked networks ran other operations than the first one alone; "
-                    "use fimtiers.fisher.diagonal for each"
-                )
+                raise RoutesChangedError
             own_sites = [
                 [self._of_network(site, s) for site in sites] for s in range(len(self.own))
             ]
@@ -235,7 +248,22 @@ class Stack:
                 self.interception.backward(loss.sum(), receive, retain=number + 1 < len(passes))
                 for collector in collectors:
                     collector.finish()
-        return samples * weight
+        return count
+
+    def _check(self, batch: tuple[Inputs, Any], losses: Tensor) -> None:
+        """Refuse losses, shape (network, sample, backward pass), that are no numbers or coupled."""
+        refuse_not_finite(losses.movedim(0, 2).flatten(1))
+        if not self._compared:
+            model, objective = self.engine.model, self.engine.objective
+            for sample in {0, losses.shape[1] - 1}:
+                alone = losses_alone(model, objective, batch, sample)
+                refuse_coupled(losses[0, sample], alone)
+            for own, model in zip(losses[1:], self.models[1:], strict=True):
+                try:
+                    refuse_coupled(own[0], losses_alone(model, objective, batch, 0))
+                except SampleCouplingError as error:  # it differs in more than its parameters
+                    raise RoutesChangedError from error
+        self._compared = True
 
     def _add_stacked(
         self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...], awaited: Mapping[str, int]
@@ -269,11 +297,13 @@ class Stack:
 class StackedInterception(Interception):
     """Watches a model under vmap over networks."""
 
+    stacked = True
+
     def recognise(self, parameters: Mapping[str, Tensor]) -> None:
         """Track the parameters that vmap handed out."""
         own = {tracked.label: tracked for tracked in self.parameters.values()}
         self.known = {
-            id(p): Tracked(p, p, own[name].graph, (name,), name, own[name].sums)
+            id(p): Tracked(p, p.detach(), own[name].graph, (name,), name, own[name].sums)
             for name, p in parameters.items()
             if name in own
         }
@@ -285,7 +315,7 @@ class StackedInterception(Interception):
         saved: tuple[Tensor, ...] = (),
     ) -> Tensor:
         """Return `output`, and have the stacked gradient delivered to a new site."""
-        site = Site(self.key, output.shape, uses, self.samples, self._deliver)
+        site = Site(self.key, output.shape, uses, self.samples, self._deliver, moves=self.moves)
         self.sites.append(site)
         return StackedWatch.apply(output, self.root, site, *(x.detach() for x in saved))
 

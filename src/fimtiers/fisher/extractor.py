@@ -1,28 +1,42 @@
 """A Fisher diagonal prepared once and extracted again and again, as during training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from fimtiers.fisher.batches import Data, Inputs, pairs, part, split
-from fimtiers.fisher.calibration import Routes, add_without_rules, calibrate
+from fimtiers.fisher.batches import NO_SAMPLES, Data, Inputs, ends, length, pairs, split
+from fimtiers.fisher.calibration import Routes, add_without_rules, calibrate, leave_to_loop
 from fimtiers.fisher.chain_engine import ChainEngine
-from fimtiers.fisher.engine import Engine, RoutesChangedError
+from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.interception import RoutesChangedError
+from fimtiers.fisher.isolation import isolated
 from fimtiers.fisher.likelihoods import Likelihood
-from fimtiers.fisher.loop_check import SAMPLES
+from fimtiers.fisher.loop_check import (
+    SAMPLES,
+    losses_alone,
+    refuse_coupled,
+    refuse_not_finite_sums,
+)
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
-from fimtiers.fisher.refusals import refuse_coupled_modules
+from fimtiers.fisher.randomness import draws_are_unused
+from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.structure import structure_of
 from fimtiers.fisher.sums import Sums
 
 MEMORY = 512 << 20
 """Default bound on activations and gradients kept for a micro-batch, bytes."""
+
+BETWEEN = 2
+"""Samples between the first and the last whose losses are compared, at most."""
+
+SPARSE = 32
+"""One is compared for this many samples."""
 
 KEPT_PER_OUTPUT = 4
 """Rough number of tensors kept or made per watched output: input, gradient, activation, product."""
@@ -39,7 +53,7 @@ class Extractor:
     Parameters
     ----------
     model, per_sample_loss, kind, unit, draws, seed, parameters, micro_batch, memory, accumulate, \
-device, check
+device, check, flattened
         As of `fimtiers.fisher.diagonal`.
     """
 
@@ -58,9 +72,17 @@ device, check
         accumulate: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
         check: bool = True,
+        flattened: bool = False,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"the model is a {type(model).__name__}; expected a torch.nn.Module, which holds "
+                "the parameters"
+            )
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(f"micro_batch is {micro_batch}; expected at least 1")
         self.model = model
-        self.objective = Objective(per_sample_loss, kind, unit, draws, seed)
+        self.objective = Objective(per_sample_loss, kind, unit, draws, seed, flattened)
         self.parameters, self.accumulate, self.device = parameters, accumulate, device
         self.micro_batch, self.memory, self.check = micro_batch, memory, check
         self._structure: tuple[Any, ...] | None = None
@@ -83,25 +105,34 @@ device, check
             As `fimtiers.fisher.diagonal`.
         """
         refuse_coupled_modules(self.model)
-        with torch.inference_mode(False), torch.enable_grad():
+        where = None if directory is None else Path(directory)
+        with isolated(self.model), torch.inference_mode(False), torch.enable_grad():
             while True:
                 try:
-                    return self._extract(data, None if directory is None else Path(directory))
+                    return self._extract(data, where)
                 except RoutesChangedError:
                     continue  # samples met a parameter in a way that the first ones did not show
 
     def _extract(self, data: Data, directory: Path | None) -> Diagonal:
         begun, n, operations = False, 0, Operations()
-        for pair in pairs(data):
+        for pair in pairs(data, self.model):
+            samples = length(pair[0])
+            if samples == 0:
+                continue
             if not begun:
                 self._begin(pair, directory)
                 begun = True
+            elif samples > 1 and self._calibrated_on == 1 and self.check:
+                self._begin_again(pair)
             for batch in split(pair, self._size):
                 n += self._add(batch)
                 self._engine.note(operations)
         if not begun:
-            raise ValueError("data holds no batch; expected at least one (inputs, targets) pair")
+            raise ValueError(NO_SAMPLES)
+        if n == 0:
+            raise ValueError("no token of the data has a label; the mean is over those that have")
         sums = self._engine.end()
+        refuse_not_finite_sums(sums)
         return Diagonal(
             sums.totals,
             n,
@@ -127,23 +158,60 @@ device, check
             self._home = named[names[0]].device if self.device is None else self.device
         make_sums = partial(Sums, self._shapes, self.accumulate, self._home, directory)
         if not (known and self._engine.confirmed):
-            self._engine = calibrate(
-                self.model, self.objective, list(self._shapes), part(batch, 0, SAMPLES), make_sums,
-                self.check, self._routes,
-            )  # fmt: skip
-            self._size = self.micro_batch or affordable(self._engine, self.memory)
+            self._calibrate(batch, make_sums)
             self._structure = structure
-            self._engine.end()
         self._engine.begin(make_sums())
         self.objective.restart()
 
+    def _begin_again(self, batch: tuple[Inputs, Any]) -> None:
+        """Find routes anew with a batch of several samples, after batches of one."""
+        sums = self._engine.end()
+        self._calibrate(batch, partial(Sums, self._shapes, self.accumulate, self._home))
+        self._engine.begin(sums)
+
+    def _calibrate(self, batch: tuple[Inputs, Any], make_sums: Callable[[], Sums]) -> None:
+        few = ends(batch, min(SAMPLES, self.micro_batch or SAMPLES))
+        self._engine = calibrate(
+            self.model, self.objective, list(self._shapes), few, make_sums, self.check, self._routes
+        )
+        self._calibrated_on, self._compared = length(few[0]), 1
+        self._size = self.micro_batch or affordable(self._engine, self.memory)
+        self._engine.end()
+
     def _add(self, batch: tuple[Inputs, Any]) -> int:
         """Add the samples of a batch by all routes; return how many they count for."""
-        labels, losses, weight = self._engine.add(batch)
-        labelled = batch[0], labels
-        sums = self._engine.sums
-        add_without_rules(self.model, self.objective, labelled, self._routes, sums)
-        return losses.shape[0] * weight
+        samples = length(batch[0])
+        try:
+            labels, losses, count = self._engine.add(batch)
+            labelled = batch[0], labels
+            sums, routes = self._engine.sums, self._routes
+            add_without_rules(self.model, self.objective, labelled, routes, sums)
+        except RandomCallError as error:
+            if not draws_are_unused(self.model, self.objective, batch):
+                raise
+            self._routes.plan.draws_unused = True
+            raise RoutesChangedError from error
+        except (RoutesChangedError, SampleCouplingError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            leave_to_loop(error, self.model, self.objective, batch, self._routes)
+            raise RoutesChangedError from error
+        if self.check and samples > self._compared and losses is not None:
+            self._compare(labelled, losses)
+            self._compared = samples
+        return count
+
+    def _compare(self, batch: tuple[Inputs, Any], losses: Tensor) -> None:
+        """Compare losses of a batch larger than any before with those of samples alone.
+
+        The first and the last sample, and a few between in large batches, where a coupling may
+        begin beyond those that the routes were found with.
+        """
+        samples = len(losses)
+        between = min(BETWEEN, samples // SPARSE)
+        chosen = [0, *(k * samples // (between + 1) for k in range(1, between + 1)), samples - 1]
+        alone = [losses_alone(self.model, self.objective, batch, sample) for sample in chosen]
+        refuse_coupled(losses[chosen], torch.stack(alone))
 
 
 def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:
@@ -152,13 +220,18 @@ def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> 
         names = [name for name, p in named.items() if p.requires_grad]
     else:
         names = list(parameters)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(
+                f"parameters hold a {type(names[0]).__name__}; expected names, as "
+                "model.named_parameters() gives them"
+            )
         unknown = sorted(set(names) - set(named))
         if unknown:
             raise ValueError(f"no parameters called {unknown}; the model has {sorted(named)}")
         frozen = [name for name in names if not named[name].requires_grad]
         if frozen:
             raise ValueError(f"{frozen} do not require gradients")
-    if not names:
+    if not any(named[name].numel() for name in names):
         raise ValueError("the model has no parameters that require gradients")
     return names
 

@@ -12,6 +12,7 @@ from torch.func import functional_call, jacrev, vmap
 from torch.utils.hooks import RemovableHandle
 
 from fimtiers.fisher.batches import Inputs, call, length, part
+from fimtiers.fisher.checkpoints import accumulated_gradients, has_reentrant_checkpoint
 from fimtiers.fisher.forms import Dense
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.squares import Scaler
@@ -77,26 +78,34 @@ def loop_gradients(
     inputs, labels = batch
     chosen, values = list(parameters.values()), []
     for n in range(length(inputs)):
-        losses, _ = objective.losses(call(model, part(inputs, n, n + 1)), part(labels, n, n + 1))
+        outputs = call(model, part(inputs, n, n + 1))
+        losses = objective.losses(outputs, part(labels, n, n + 1), 1)
         values.append(torch.stack([loss.detach() for loss in losses], 1))
+        reached = [loss for loss in losses if loss.requires_grad]
+        if n == 0:
+            accumulates = has_reentrant_checkpoint(reached)
         hooks: list[RemovableHandle] = []
         try:
             # Not before the forward pass, whose own derivatives are not the loop's.
             for name, p in parameters.items():
                 if p.numel() > TILE:
                     hooks.append(p.register_hook(_taker(name, receive)))
-            for number, loss in enumerate(losses):
-                retain = number + 1 < len(losses)
-                gradients = torch.autograd.grad(
-                    loss, chosen, retain_graph=retain, allow_unused=True
-                )
+            for number, loss in enumerate(reached):
+                retain = number + 1 < len(reached)
+                gradients: Sequence[Tensor | None]
+                if accumulates:
+                    gradients = accumulated_gradients(model, loss, chosen, retain)
+                else:
+                    gradients = torch.autograd.grad(
+                        loss, chosen, retain_graph=retain, allow_unused=True
+                    )
                 named = zip(parameters, gradients, strict=True)
                 given = {name: gradient for name, gradient in named if gradient is not None}
                 for name, gradient in given.items():
                     if gradient.is_sparse:
                         receive({name: gradient.to_dense()})
                 receive({
-                    name: gradient for name, gradient in given.items()
+                    name: _magnitude(gradient) for name, gradient in given.items()
                     if not gradient.is_sparse and gradient.numel() <= TILE
                 })  # fmt: skip
         finally:
@@ -113,10 +122,15 @@ def _taker(
     def take(gradient: Tensor) -> Tensor | None:
         if gradient.is_sparse:
             return None
-        receive({name: gradient})
+        receive({name: _magnitude(gradient)})
         return gradient.new_zeros(()).expand_as(gradient)
 
     return take
+
+
+def _magnitude(gradient: Tensor) -> Tensor:
+    """Return |g| of complex gradients: F sums the squares of both parts."""
+    return gradient.abs() if gradient.is_complex() else gradient
 
 
 def add_square(sums: Sums, name: str, gradient: Tensor, sign: float = 1.0) -> None:
@@ -131,27 +145,47 @@ def add_square(sums: Sums, name: str, gradient: Tensor, sign: float = 1.0) -> No
 
 def add_by_vmap(
     model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
-    sums: Sums,
-) -> None:  # fmt: skip
-    """Add the squared gradients of some samples at a time, by `torch.func.vmap`."""
+    sums: Sums, draws_unused: bool = False,
+) -> Tensor:  # fmt: skip
+    """Add the squared gradients of some samples at a time, by `torch.func.vmap`.
+
+    Parameters
+    ----------
+    model, objective, batch, names, sums
+        As of `fimtiers.fisher.engine.Engine`.
+    draws_unused
+        Whether the model draws random numbers that its losses do not depend on.
+
+    Returns
+    -------
+    Tensor
+        The losses, shape (sample, backward pass).
+    """
     inputs, labels = batch
     fixed = {name: p.detach() for name, p in model.named_parameters()}
     chosen = {name: fixed[name] for name in names}
 
-    def losses(chosen: Mapping[str, Tensor], inputs: Inputs, labels: Any) -> Tensor:
+    def losses(chosen: Mapping[str, Tensor], inputs: Inputs, labels: Any) -> tuple[Tensor, Tensor]:
         inputs, labels = mapped(_with_axis, (inputs, labels))
         outputs = call(Functional(model, {**fixed, **chosen}), inputs)
-        return torch.cat(list(objective.losses(outputs, labels)[0]))
+        values = torch.cat(list(objective.losses(outputs, labels, 1)))
+        return values, values
 
     samples = length(inputs)
     size = sum(p.numel() * p.element_size() for p in chosen.values())
-    chunk = max(1, CHUNK_BYTES // size)
+    chunk, found = max(1, CHUNK_BYTES // max(1, size)), []
+    randomness = "different" if draws_unused else "error"
     for start in range(0, samples, chunk):
         piece = part(inputs, start, start + chunk), part(labels, start, start + chunk)
         axes = mapped(lambda x: 0 if isinstance(x, Tensor) else None, piece)
-        gradients = vmap(jacrev(losses), (None, *axes), randomness="error")(chosen, *piece)
+        gradients, values = vmap(
+            jacrev(losses, has_aux=True), (None, *axes), randomness=randomness
+        )(chosen, *piece)
+        found.append(values.detach())
         for name, gradient in gradients.items():
-            sums.add(name, sums.totals[name], *Dense(gradient.flatten(0, 1)).squares(Scaler()))
+            squares = Dense(_magnitude(gradient).flatten(0, 1)).squares(Scaler())
+            sums.add(name, sums.totals[name], *squares)
+    return torch.cat(found)
 
 
 class Functional:

@@ -5,7 +5,7 @@ of each torch function while the forward pass runs. Calls of modules, functional
 modules, tied and raw parameters look the same at this level.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,18 @@ SEQUENCES = (tuple, list)
 """Arguments that parameters are looked for in."""
 
 
+class RoutesChangedError(Exception):
+    """The plan changed in mid-run; sums begun under the old one are void."""
+
+
+MOVES = frozenset({
+    "transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "adjoint", "stack",
+    "unbind", "select", "squeeze", "unsqueeze", "einsum", "T", "mT", "H", "mH", "transpose_",
+    "swapaxes_", "swapdims_", "t_",
+})  # fmt: skip
+"""Functions that change which axis is which. Where samples were found holds after equal moves."""
+
+
 @dataclass
 class Plan:
     """What calibration learned about a model.
@@ -49,11 +61,17 @@ class Plan:
         Parameters left to the fallback, each with the reason.
     by_hand
         Whether a model that is a chain may be run by hand.
+    draws_unused
+        Whether the model draws random numbers that its losses were seen not to depend on.
+    own_loss
+        Whether the loss is the one that the model computes itself, for one sample at a time.
     """
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_hand: bool = True
+    draws_unused: bool = False
+    own_loss: bool = False
 
 
 class Interception(TorchFunctionMode):
@@ -69,6 +87,9 @@ class Interception(TorchFunctionMode):
         Sums of squares, whose views follow slices and transposes of parameters.
     """
 
+    stacked = False
+    """Whether the model is run by `torch.func.vmap` over networks."""
+
     def __init__(self, parameters: Mapping[str, Tensor], plan: Plan, sums: Sums) -> None:
         super().__init__()
         self.plan, self.sums = plan, sums
@@ -76,6 +97,7 @@ class Interception(TorchFunctionMode):
         self.root = torch.zeros((), device=first.device, requires_grad=True)
         self.gathered_root = torch.zeros((), device=first.device, requires_grad=True)
         self.stand_ins = {n: p.detach().requires_grad_() for n, p in parameters.items()}
+        self.named = dict(parameters)
         self.parameters = {
             id(p): Tracked(p, p.detach(), self.stand_ins[n], (n,), n, sums.totals[n])
             for n, p in parameters.items()
@@ -86,6 +108,7 @@ class Interception(TorchFunctionMode):
         self.sites: list[Site] = []
         self.receiver: Receiver | None = None
         self.key: tuple[str, ...] = ()
+        self.moves = 0
         self.active = False
         self.recomputing = False
         self.guessing = False
@@ -105,7 +128,7 @@ class Interception(TorchFunctionMode):
         self.guessing = guessing
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
-        self.gathers = Gathers()
+        self.gathers, self.moves = Gathers(), 0
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -120,21 +143,49 @@ class Interception(TorchFunctionMode):
         """Run a backward pass through what was recorded; `receiver` gets what arrives at sites.
 
         The only gradients asked for are those of the roots, so none of a parameter is ever
-        formed, and none beyond the sites of gathered rows if these are all that matters.
+        formed, and none beyond the sites of gathered rows if these are all that matters. Those of
+        parameters are asked for too, but no path leads there unless code that cannot be seen,
+        such as compiled or custom functions, used one as it is.
+
+        Raises
+        ------
+        RoutesChangedError
+            If there is such a path; `plan` leaves the parameter to the fallback.
         """
         self.receiver, self.recomputing = receiver, True
         roots = (self.gathered_root,) if gathered_only else (self.root, self.gathered_root)
-        if loss.requires_grad:
-            # torch.autograd.grad and backward would suspend this mode, and with it the
-            # interception of what activation checkpointing recomputes.
-            torch.autograd.Variable._execution_engine.run_backward(
-                (loss,), (torch.ones_like(loss),), retain, False, roots,
-                allow_unreachable=True, accumulate_grad=False,
-            )  # fmt: skip
+        if not loss.requires_grad:
+            return
+        names = [name for name in self.named if name not in self.plan.without_rule]
+        watched = [tensor for name in names for tensor in (self.named[name], self.stand_ins[name])]
+        # torch.autograd.grad and backward would suspend this mode, and with it the
+        # interception of what activation checkpointing recomputes.
+        found = torch.autograd.Variable._execution_engine.run_backward(
+            (loss,), (torch.ones_like(loss),), retain, False, (*roots, *watched),
+            allow_unreachable=True, accumulate_grad=False,
+        )  # fmt: skip
+        leaked = {
+            names[k // 2] for k, gradient in enumerate(found[len(roots) :]) if gradient is not None
+        }
+        if leaked:
+            reason = "used where operations cannot be seen"
+            self.plan.without_rule.update(dict.fromkeys(leaked, reason))
+            raise RoutesChangedError
+
+    def look_for_leaks(self, losses: Sequence[Tensor]) -> None:
+        """Raise `RoutesChangedError` if a parameter is used where it cannot be seen."""
+        for number, loss in enumerate(losses):
+            self.backward(loss.sum(), lambda *_: None, retain=number + 1 < len(losses))
+
+    def give_up_all(self, reason: str) -> None:
+        """Leave all parameters to the fallback."""
+        for name in self.named:
+            self.plan.without_rule.setdefault(name, reason)
 
     def _deliver(self, site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:
         if self.receiver is None:
-            raise RuntimeError("a backward pass ran inside the forward pass of the model")
+            self.give_up_all("the model takes derivatives itself")
+            raise RoutesChangedError
         # What is done with a gradient is no business of the interception.
         with torch._C.DisableTorchFunction():
             self.receiver(site, gradient, saved)
@@ -163,7 +214,9 @@ class Interception(TorchFunctionMode):
         shape = output.shape
         gathered = self.gathers.may_hide(shape, self.samples)
         evident = not gathered and _shows_samples(shape, saved, self.samples)
-        site = Site(self.key, shape, uses, self.samples, self._deliver, gathered, evident)
+        site = Site(
+            self.key, shape, uses, self.samples, self._deliver, gathered, evident, self.moves
+        )
         if not self.recomputing:
             self.sites.append(site)
         root = self.gathered_root if gathered else self.root
@@ -178,14 +231,16 @@ class Interception(TorchFunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name in SUSPECT:
-            refuse_coupled_call(name, args, kwargs)
+            refuse_coupled_call(name, args, kwargs, self.plan.draws_unused)
+        elif name == "__get__":
+            name = func.__self__.__name__  # type: ignore[attr-defined]
+        if name in MOVES:
+            self.moves = hash((self.moves, name, *_axes(args), *_axes(kwargs.values())))
         if not self._meets_parameter(args, kwargs) or not torch.is_grad_enabled():
             result = func(*args, **kwargs)
             if name in WATCHED:
                 self.gathers.note(args, kwargs, result)
             return result
-        if name == "__get__":
-            name = func.__self__.__name__  # type: ignore[attr-defined]
         if name in UNTRACKED:
             return func(*args, **kwargs)
         if name in DECOMPOSITIONS:
@@ -199,6 +254,9 @@ class Interception(TorchFunctionMode):
             kwargs = {key: self._recognised(x, found) for key, x in kwargs.items()}
         if not found:
             return func(*args, **kwargs)
+        if torch._C._functorch.maybe_current_level() is not None and not self.stacked:
+            self.give_up(found, "used inside torch.func")
+            return func(*mapped(value, args), **mapped(value, kwargs))
         return self._run(name, func, args, kwargs, found)
 
     def _meets_parameter(self, args: Any, kwargs: dict[str, Any]) -> bool:
@@ -266,6 +324,15 @@ class Interception(TorchFunctionMode):
             known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
             self.known[id(tensor)] = known
         return result
+
+
+def _axes(items: Iterable[Any]) -> Iterator[Any]:
+    """Yield the numbers and texts among arguments, those that name axes."""
+    for item in items:
+        if isinstance(item, (int, str)):
+            yield item
+        elif isinstance(item, (tuple, list)) and item and isinstance(item[0], int):
+            yield from item
 
 
 def _one_row_for_all(args: Sequence[Any], samples: int) -> bool:

@@ -24,46 +24,55 @@ class KnownLayouts:
             if site.gathered or not self._fill_in(site, place, samples)
         ]
 
-    def remember(self, sites: Sequence[Site], samples: int, unproved: Collection[Site]) -> None:
-        """Keep the layouts of sites; those of `unproved` are but guesses from shapes."""
+    def remember(self, sites: Sequence[Site], samples: int, guessed: Collection[Site]) -> None:
+        """Keep the layouts of sites; those of `guessed` are but read off shapes."""
         for site, place in _places(sites):
-            if isinstance(site.layout, Block) and not site.gathered:
-                shape = _per_sample(site.shape, site.layout, samples)
-                needs_other = samples if site in unproved else 0
-                self._found.setdefault(place, []).append(_Found(site.layout, shape, needs_other))
+            if not isinstance(site.layout, Block) or site.gathered:
+                continue
+            if site.ambiguous and site not in guessed:
+                continue  # asked again, with other gradients
+            shape = _per_sample(site.shape, site.layout, samples)
+            unproved = samples if site in guessed else 0
+            self._found.setdefault(place, []).append(_Found(site.layout, shape, unproved))
 
     def _fill_in(self, site: Site, place: tuple[Any, ...], samples: int) -> bool:
         for found in self._found.get(place, ()):
-            if found.fits(site.shape, samples):
+            if found.fits(site, samples):
                 site.layout = found.layout
+                found.unproved = 0
                 return True
         return False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Found:
     """A layout with the shape that one sample has under it.
 
-    That the axis grows with the number of samples and the others stay is proof of a guess, so
-    one made at `unproved` samples holds for any other number.
+    A guess made at `unproved` samples proves nothing there: another axis may be as long by chance,
+    and the check may have met samples that are alike. That the axis grows with the number of
+    samples, that the others stay, and that the shape shows the samples again, is proof.
     """
 
     layout: Block
     shape: tuple[int, ...]
     unproved: int
 
-    def fits(self, shape: torch.Size, samples: int) -> bool:
-        """Return whether a tensor of this shape is of the same kind."""
-        return samples != self.unproved and _per_sample(shape, self.layout, samples) == self.shape
+    def fits(self, site: Site, samples: int) -> bool:
+        """Return whether a site is of the same kind."""
+        return (
+            samples != self.unproved
+            and (not self.unproved or site.evident)
+            and _per_sample(site.shape, self.layout, samples) == self.shape
+        )
 
 
 def _places(sites: Sequence[Site]) -> Iterator[tuple[Site, tuple[Any, ...]]]:
-    """Yield each site with what identifies it: its key, and how often that was seen before."""
+    """Yield each site with what identifies it: its key, how often that was seen, and the moves."""
     seen: dict[tuple[str, ...], int] = {}
     for site in sites:
         number = seen.get(site.key, 0)
         seen[site.key] = number + 1
-        yield site, (site.key, number)
+        yield site, (site.key, number, site.moves)
 
 
 def _per_sample(shape: torch.Size, layout: Block, samples: int) -> tuple[int, ...]:

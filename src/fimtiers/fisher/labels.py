@@ -68,7 +68,9 @@ class Labels:
         labelled = self._arrived.pop(site, [])
         if labelled:
             gathered = site.gathered
-            site.layout = find_layout(gradient, labelled, self.weights, self.samples, gathered)
+            site.layout, site.ambiguous = find_layout(
+                gradient, labelled, self.weights, self.samples, gathered
+            )
         if site.layout is None:
             self.mixed.append(site)
         return site.layout is not None

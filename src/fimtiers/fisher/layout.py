@@ -6,7 +6,7 @@ gradient at equal weights shows to which sample an entry belongs, whatever resha
 and gathers lie between, and entries that serve several samples betray themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,7 +105,7 @@ def find_layout(
     weights: Sequence[Tensor],
     samples: int,
     gathered: bool = False,
-) -> Layout | None:
+) -> tuple[Layout | None, bool]:
     """Find the sample index of a tensor from its gradients.
 
     Parameters
@@ -125,9 +125,21 @@ def find_layout(
     -------
     Layout or None
         None if some entry serves several samples.
+    bool
+        Whether another layout fits as well, since many gradients are zero.
     """
     if gathered:
-        return _find_ragged(plain, labelled, weights, samples)
+        return _find_ragged(plain, labelled, weights, samples), False
+    fitting = _fitting(plain, labelled, weights, samples)
+    if first := next(fitting, None):
+        return first, next(fitting, None) is not None
+    return _find_ragged(plain, labelled, weights, samples), False
+
+
+def _fitting(
+    plain: Tensor, labelled: Sequence[Tensor], weights: Sequence[Tensor], samples: int
+) -> Iterator[Block]:
+    """Yield the layouts along an axis that gradients allow."""
     for axis, length in enumerate(plain.shape):
         if length % samples:
             continue
@@ -138,8 +150,7 @@ def find_layout(
                 _is_scaled(block.front(g, axis, samples), gradient, w)
                 for g, w in zip(labelled, weights, strict=True)
             ):
-                return block
-    return _find_ragged(plain, labelled, weights, samples)
+                yield block
 
 
 def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fimtiers.fisher.batches import Inputs
+from fimtiers.fisher.batches import Inputs, call, part
 from fimtiers.fisher.fallback import add_square, loop_gradients
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import SampleCouplingError
@@ -32,11 +32,11 @@ def differing(
     model: nn.Module,
     objective: Objective,
     batch: tuple[Inputs, Any],
-    losses: Tensor,
+    losses: Tensor | None,
     sums: Sums,
     masks: Mapping[str, Tensor],
-) -> list[str]:
-    """Return the parameters whose sums of squares differ from those of the loop.
+) -> tuple[list[str], Tensor]:
+    """Compare sums of squares with those of the loop.
 
     Parameters
     ----------
@@ -45,33 +45,143 @@ def differing(
     batch
         A few samples, with the labels that their losses were taken at.
     losses
-        What they were among other samples, shape (sample, backward pass).
+        What they were among other samples, shape (sample, backward pass); None if every sample
+        was alone.
     sums
         Sums of squares over these samples; void afterwards.
     masks
         Entries to leave out, such as those that are rounding noise.
 
+    Returns
+    -------
+    list of str
+        The parameters whose sums differ.
+    Tensor
+        The losses of samples alone, shape (sample, backward pass).
+
     Raises
     ------
     SampleCouplingError
         If the losses are others when each sample is alone.
+    ValueError
+        If a loss or a gradient is not finite.
     """
     check, parameters = LoopCheck(sums, masks), dict(model.named_parameters())
     chosen = {name: parameters[name] for name in sums.totals}
     alone = loop_gradients(model, objective, batch, chosen, check.receive)
-    tolerance = TOLERANCE.get(losses.dtype, max(TOLERANCE.values()))
-    together, expected = losses.flatten().tolist(), alone.flatten().tolist()
-    scale = tolerance * max(map(abs, expected))
-    if not all(abs(x - y) <= scale for x, y in zip(together, expected, strict=True)):
-        raise SampleCouplingError(
-            f"the losses of samples are {together} among others but {expected} one by one; "
-            "an operation couples samples"
-        )
-    return [
+    refuse_not_finite(alone)
+    if losses is not None:
+        refuse_coupled(losses, alone)
+    wrong = [
         name
         for name, (left, found) in check.differences().items()
-        if not left <= TOLERANCE[parameters[name].dtype] * found < math.inf
+        if not left <= TOLERANCE[real(parameters[name].dtype)] * found < math.inf
     ]
+    if wrong:
+        _refuse_not_finite_gradients(model, objective, batch, {n: chosen[n] for n in wrong})
+    return wrong, alone
+
+
+def losses_alone(
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], sample: int
+) -> Tensor:
+    """Return the losses of one sample of a batch when it is alone, shape (backward pass,)."""
+    inputs, labels = part(batch, sample, sample + 1)
+    losses = objective.losses(call(model, inputs), labels, 1)
+    return torch.cat([loss.detach() for loss in losses])
+
+
+def refuse_coupled(together: Tensor, alone: Tensor) -> None:
+    """Raise if losses of samples among others are not what they are one by one.
+
+    Parameters
+    ----------
+    together, alone
+        Shape (sample, backward pass).
+
+    Raises
+    ------
+    SampleCouplingError
+        If they differ by more than rounding.
+    """
+    tolerance = TOLERANCE.get(together.dtype, max(TOLERANCE.values()))
+    found, expected = together.flatten().tolist(), alone.flatten().tolist()
+    scale = tolerance * max(map(abs, expected))
+    if not all(abs(x - y) <= scale for x, y in zip(found, expected, strict=True)):
+        raise SampleCouplingError(
+            f"the losses of samples are {_short(found)} among others but {_short(expected)} one by "
+            "one; an operation couples samples"
+        )
+
+
+def _short(values: list[float], most: int = 4) -> str:
+    shown = ", ".join(f"{value:.8g}" for value in values[:most])
+    return f"[{shown}{', …' if len(values) > most else ''}]"
+
+
+def _refuse_not_finite_gradients(
+    model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], chosen: dict[str, Tensor]
+) -> None:
+    """Raise if the loop itself finds gradients that are NaN or infinite."""
+
+    def receive(gradients: Mapping[str, Tensor]) -> None:
+        for name, gradient in gradients.items():
+            if not bool(torch.isfinite(gradient).all()):
+                raise ValueError(
+                    f"the gradient of {name} is {_what(gradient)}, though the loss is finite"
+                )
+
+    loop_gradients(model, objective, batch, chosen, receive)
+
+
+def _what(values: Tensor) -> str:
+    return "NaN" if bool(values.isnan().any()) else "infinite"
+
+
+def refuse_not_finite(losses: Tensor) -> None:
+    """Raise if a loss is NaN or infinite.
+
+    Parameters
+    ----------
+    losses
+        Shape (sample, backward pass).
+
+    Raises
+    ------
+    ValueError
+        Names the first such sample.
+    """
+    finite = torch.isfinite(losses)
+    if bool(finite.all()):
+        return
+    sample = int((~finite).any(1).nonzero()[0])
+    raise ValueError(
+        f"the loss of sample {sample} of a batch of {len(losses)} is {_what(losses[sample])}"
+    )
+
+
+SMALL = 1 << 12
+"""Sums with at most this many entries are searched for NaN at the end of a run."""
+
+
+def refuse_not_finite_sums(sums: Sums) -> None:
+    """Raise if a sum of squares is NaN or infinite though all losses were finite.
+
+    Small tensors are searched, biases and norms: what is NaN above one passes through it.
+    """
+    small = {name: total for name, total in sums.totals.items() if 0 < total.numel() <= SMALL}
+    norms = torch._foreach_norm(list(small.values())) if small else []
+    for name, norm in zip(small, norms, strict=True):
+        if not math.isfinite(norm) and not bool(torch.isfinite(small[name]).all()):
+            raise ValueError(
+                f"the gradient of {name} is {_what(small[name])} for some sample, though all "
+                "losses are finite"
+            )
+
+
+def real(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of the absolute value of a number."""
+    return dtype.to_real() if dtype.is_complex else dtype
 
 
 class LoopCheck:

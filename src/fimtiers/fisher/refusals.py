@@ -12,6 +12,10 @@ class SampleCouplingError(ValueError):
     """
 
 
+class RandomCallError(SampleCouplingError):
+    """The model draws random numbers; whether its losses depend on them is not known yet."""
+
+
 class WrongRouteError(RuntimeError):
     """Every route to a parameter's per-sample gradient disagrees with the single-sample loop."""
 
@@ -62,16 +66,28 @@ def _label(module: nn.Module, name: str) -> str:
     return f"{type(module).__name__} {name!r}"
 
 
-def refuse_coupled_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def refuse_coupled_call(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], draws_unused: bool = False
+) -> None:
     """Raise if calling the function called `name` would couple samples or draw random numbers.
+
+    Parameters
+    ----------
+    name, args, kwargs
+        The call.
+    draws_unused
+        Whether random numbers may be drawn, since nothing depends on them.
 
     Raises
     ------
+    RandomCallError
+        If it draws random numbers whatever its arguments. Names the function.
     SampleCouplingError
-        Names the function.
+        If it couples samples or drops some at random. Names the function.
     """
-    if name in RANDOM_OPERATIONS and not (name == "rrelu" and not _training(args, kwargs, 3)):
-        raise SampleCouplingError(
+    random = name in RANDOM_OPERATIONS and not (name == "rrelu" and not _training(args, kwargs, 3))
+    if random and not draws_unused:
+        raise RandomCallError(
             f"{name} draws random numbers in the forward pass; pass them in as inputs instead"
         )
     if name in DROPOUT_OPERATIONS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class Sums:
         Where the sums live: the host can hold those of a model on an accelerator.
     directory
         If given, the sums are memory-mapped files there, one per parameter, and need not fit in
-        memory.
+        memory. What may not stand in the name of a file is written as in addresses, ``%2F``.
 
     Attributes
     ----------
@@ -133,6 +134,6 @@ def _zeros(
     if directory is None:
         return torch.zeros(shape, dtype=dtype, device=device)
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}.bin"
+    path = directory / f"{quote(name, safe='')}.bin"
     mapped = torch.from_file(str(path), shared=True, size=shape.numel(), dtype=dtype)
     return mapped.zero_().view(shape)

@@ -50,8 +50,12 @@ class Site:
         Whether rows were picked by index before, so that samples may be anywhere.
     evident
         Whether the first axis shows that it counts samples, slowest.
+    moves
+        Hash of the moves of axes before it; see `fimtiers.fisher.interception.MOVES`.
     layout
         Where the samples are in the watched tensor; None before it is known.
+    ambiguous
+        Whether the gradients that showed the layout fit another one as well.
     """
 
     key: tuple[str, ...]
@@ -61,7 +65,9 @@ class Site:
     receiver: Receiver
     gathered: bool = False
     evident: bool = False
+    moves: int = 0
     layout: Layout | None = None
+    ambiguous: bool = False
 
 
 class Watch(torch.autograd.Function):
@@ -77,7 +83,11 @@ class Watch(torch.autograd.Function):
         ctx.site = site
         ctx.save_for_backward(*saved)
         if output._is_view():
-            return output.view_as(output)
+            if any(tracked.shares_memory(output) for tracked, _ in site.uses):
+                return output.view_as(output)
+            # A view from a custom function may not be changed in place, so this is none; nothing
+            # else holds the result of the operation.
+            return output.data
         # Declared as changed in place, the output may be changed in place again (ReLU).
         ctx.mark_dirty(output)
         return output

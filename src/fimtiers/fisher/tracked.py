@@ -37,6 +37,12 @@ class Tracked:
     label: str
     sums: Tensor | None
 
+    def shares_memory(self, other: Tensor) -> bool:
+        """Return whether another tensor lies in the memory of this one, or may do so."""
+        if torch._C._functorch.is_batchedtensor(self.value):
+            return True  # networks stacked by vmap; where they lie cannot be asked
+        return self.value.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
 
 def value(item: Any) -> Any:
     """Return the value of something tracked, and anything else as it is."""

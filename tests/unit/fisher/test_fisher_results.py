@@ -263,7 +263,7 @@ def test_samples_that_mix_are_noticed_even_where_labels_are_smallest():
     weights = label_weights(16, plain)
     labelled = weights[0].unsqueeze(1) * plain
     order = torch.randperm(16, generator=torch.Generator().manual_seed(2))
-    assert find_layout(plain, [labelled], weights, 16) == Block(0)
-    assert isinstance(find_layout(plain[order], [labelled[order]], weights, 16), Ragged)
+    assert find_layout(plain, [labelled], weights, 16)[0] == Block(0)
+    assert isinstance(find_layout(plain[order], [labelled[order]], weights, 16)[0], Ragged)
     labelled[0] = 1.5 * plain[0]  # half of it belongs to the second sample
-    assert find_layout(plain, [labelled], weights, 16) is None
+    assert find_layout(plain, [labelled], weights, 16)[0] is None
