@@ -33,7 +33,7 @@ def convolution(d: Draws, kind: str, axes: int) -> tuple[nn.Module, list[Tensor]
     if lazy:
         layer(torch.zeros(1, inputs, *space))
     layout = d.choice(*BATCHED)
-    shape = leading(layout, d.samples, d.choice(1, 2, d.samples), (inputs, *space))
+    shape = leading(layout, d.samples, d.tokens(), (inputs, *space))
     scale = 1 + 0.3 * d.normal(space[-1]) if d.yes() else None
     return Placed(layer, layout, scale), [d.normal(*shape)]
 

@@ -4,16 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
+from conformance_problem import LOSSES
 from hypothesis import strategies as st
 from torch import Tensor
 
 Choice = TypeVar("Choice")
 
-SAMPLES = (1, 2, 3, 5)
+SAMPLES = (1, 2, 3, 4, 5)
 """Numbers of samples."""
 
-FRONTS = ("distinct", "twins", "masked", "first masked")
-"""What the first two samples are: ordinary, equal, without loss, one of them without."""
+FRONTS = ("distinct", "twins", "alike", "zeros", "masked", "first masked")
+"""What the first two samples are: ordinary, equal, equal in all tokens, of nothing, without loss,
+one of them without."""
 
 
 class Draws:
@@ -42,9 +44,13 @@ class Draws:
         return self._draw(st.booleans())
 
     def length(self, least: int = 1) -> int:
-        """Draw the length of an axis: 1, 2, 3, the number of samples or one more."""
-        allowed = sorted({1, 2, 3, self.samples, self.samples + 1})
-        return self.choice(*[n for n in allowed if n >= least])
+        """Draw the length of an axis: 1, 2, 3, the number of samples, one more, or the least."""
+        lengths = {max(least, n) for n in (1, 2, 3, self.samples, self.samples + 1)}
+        return self.choice(*sorted(lengths))
+
+    def tokens(self) -> int:
+        """Draw a number of tokens, often two: samples are told apart by two of them."""
+        return self.choice(2, 2, self.length())
 
     def normal(self, *shape: int) -> Tensor:
         """Return normal numbers in float64."""
@@ -55,21 +61,33 @@ class Draws:
         return torch.randint(most, shape, generator=self._generator)
 
     def front(self, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return tensors whose first two samples are special, and the weights of all samples."""
+        """Return tensors whose first two samples may be special, and the weights of all."""
         weights = 1 + torch.rand(self.samples, generator=self._generator, dtype=torch.float64)
         front = self.choice(*FRONTS)
-        if front == "twins":
-            tensors = [torch.cat([x[:1], x[:1], x[2:]])[: self.samples] for x in tensors]
+        if front in ("twins", "alike", "zeros"):
+            tensors = [torch.cat([_special(x, front), x[2:]]) for x in tensors]
             weights[:2] = weights[0]
         weights[: {"masked": 2, "first masked": 1}.get(front, 0)] = 0
         return tuple(tensors), weights
+
+    def loss(self) -> Callable[[Any, Tensor], Tensor]:
+        return LOSSES[self.choice("uneven", "uneven", "even")]
 
     def batch_sizes(self) -> list[int]:
         """Draw sizes of batches, even or not."""
         sizes: list[int] = []
         while (left := self.samples - sum(sizes)) > 0:
-            sizes.append(self.choice(*sorted({1, min(2, left), left})))
+            sizes.append(self.choice(1, min(2, left), left))
         return sizes
 
     def micro_batch(self) -> int:
-        return self.choice(*sorted({1, 2, 3, self.samples}))
+        return self.choice(1, 2, 2, 3, self.samples)
+
+
+def _special(tensor: Tensor, front: str) -> Tensor:
+    """Return what the first two samples are instead."""
+    two = tensor[:2]
+    if front == "zeros":
+        return torch.zeros_like(two)
+    token = two[:1, :1] if front == "alike" and two.ndim > 1 else two[:1]
+    return token.expand_as(two)

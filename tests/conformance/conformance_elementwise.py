@@ -25,14 +25,15 @@ def aligned(d: Draws, layout: str, tokens: int, width: int) -> tuple[int, ...]:
 
 def elementwise(d: Draws, name: str, apply: Callable[..., Any]) -> Made:
     """Return a model of an operation on data and one parameter, in either order."""
-    layout, tokens, width = d.choice(*LAYOUTS), d.length(), d.length()
+    layout, tokens, width = d.choice(*LAYOUTS), d.tokens(), d.length()
     x = d.normal(d.samples, tokens, width)
     p = d.normal(*aligned(d, layout, tokens, width))
-    if name.strip("_ri").startswith(POSITIVE):
-        x, p = x.abs() + 0.5, p.abs() + 0.5
+    positive = name.strip("_ri").startswith(POSITIVE)
+    p = p.abs() + 0.5 if positive else p
     swap = d.yes() and not inplace(name)
 
     def run(raw: Any, data: Tensor) -> Tensor:
+        data = data.square() + 0.5 if positive else data
         return apply(raw["p"], data) if swap else apply(data, raw["p"])
 
     return operation(d, run, {"p": p}, x, layout=layout)
@@ -56,7 +57,7 @@ def as_method(name: str) -> Callable[..., Tensor]:
 
 def ternary(d: Draws, name: str, apply: Callable[..., Any]) -> Made:
     """Return a model of an operation on data, a parameter and other data, in any order."""
-    layout, tokens, width = d.choice(*LAYOUTS), d.length(), d.length()
+    layout, tokens, width = d.choice(*LAYOUTS), d.tokens(), d.length()
     x = d.normal(d.samples, tokens, width).abs() + 0.5
     p = d.normal(*aligned(d, layout, tokens, width)).abs() + 0.5
     order = d.choice((0, 1, 2), (0, 2, 1), *([] if inplace(name) else [(2, 0, 1)]))
@@ -69,7 +70,7 @@ def ternary(d: Draws, name: str, apply: Callable[..., Any]) -> Made:
 
 
 def where(d: Draws) -> Made:
-    layout, tokens, width = d.choice(*LAYOUTS), d.length(), d.length()
+    layout, tokens, width = d.choice(*LAYOUTS), d.tokens(), d.length()
     p = d.normal(*aligned(d, layout, tokens, width))
     x = d.normal(d.samples, tokens, width)
     swap = d.yes()
@@ -83,35 +84,25 @@ def where(d: Draws) -> Made:
 
 def repeated(d: Draws, name: str) -> Made:
     """Return a model that repeats a class token or a table for every sample."""
-    time_first = d.yes()
-    tokens, width = d.length(), d.length()
-    shape = d.choice((tokens, width), (1, width), (1, 1))
-    many = d.choice("beside", "on top")
+    axis = d.choice(0, 1)  # of samples
+    tokens, width = d.tokens(), d.length()
+    own, beside = d.choice(1, tokens), d.yes()
 
     def run(raw: Any, data: Tensor) -> Tensor:
-        p = raw["p"].unsqueeze(1 if time_first else 0)
-        samples, axis = data.shape[1 if time_first else 0], 1 if time_first else 0
+        p, samples = raw["p"].unsqueeze(axis), data.shape[axis]
+        sizes = [*p.shape]
+        sizes[axis] = samples
         if name in ("repeat", "tile"):
-            times = [1, 1, 1]
-            times[axis] = samples
-            token = getattr(p, name)(*times)
+            token = getattr(p, name)(*(n // k for n, k in zip(sizes, p.shape, strict=True)))
+        elif name == "expand_as":
+            token = p.expand_as(data.narrow(1 - axis, 0, own))
         else:
-            sizes = list(p.shape)
-            sizes[axis] = samples
-            if name == "expand_as":
-                token = p.expand_as(data if shape[0] == tokens else data[:1, :1].expand(*sizes))
-            elif name == "broadcast_to":
-                token = torch.broadcast_to(p, sizes)
-            else:
-                token = p.expand(*sizes)
-        if many == "on top" or token.shape[-1] != data.shape[-1]:
-            return torch.tanh(token + data[:, : token.shape[1]] if not time_first else token
-                              + data[: token.shape[0]])  # fmt: skip
-        return torch.cat([token, data], 1 - axis)
+            token = getattr(p, name)(sizes)
+        return torch.cat([token, data], 1 - axis) if beside else torch.tanh(token + data)
 
     x = d.normal(d.samples, tokens, width)
-    return operation(d, run, {"p": d.normal(*shape)}, x,
-                     layout="time first" if time_first else "plain")  # fmt: skip
+    layout = "time first" if axis else "plain"
+    return operation(d, run, {"p": d.normal(own, width)}, x, layout=layout)
 
 
 def prelu(d: Draws) -> Made:

@@ -22,7 +22,7 @@ Recipe = Callable[[Draws], Made]
 
 def placed(d: Draws, layer: nn.Module, layouts: tuple[str, ...], *items: tuple[int, ...]) -> Made:
     """Return a layer in a drawn layout, and its inputs; an item is an input without its front."""
-    layout, tokens = d.choice(*layouts), d.length()
+    layout, tokens = d.choice(*layouts), d.tokens()
     inputs = [d.normal(*leading(layout, d.samples, tokens, item)) for item in items]
     scale = 1 + 0.3 * d.normal(items[0][-1]) if d.yes() else None
     return Placed(layer, layout, scale), inputs

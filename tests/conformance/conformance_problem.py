@@ -1,7 +1,7 @@
 """A small problem with a Fisher diagonal, and the diagonal by its definition."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +22,14 @@ class Problem:
         Positional arguments of the model, the first axis of each the sample.
     weights
         Weight of each sample's loss, shape (sample,); 0 for one that is masked.
+    loss
+        Maps (outputs, weights) to losses of shape (sample,).
     """
 
     model: nn.Module
     inputs: tuple[Tensor, ...]
     weights: Tensor
+    loss: Callable[[Any, Tensor], Tensor]
 
     def to(self, place: torch.dtype | str) -> "Problem":
         """Return a copy in another dtype or on another device."""
@@ -34,6 +37,7 @@ class Problem:
             copy.deepcopy(self.model).to(place),
             tuple(_moved(x, place) for x in self.inputs),
             _moved(self.weights, place),
+            self.loss,
         )
 
     def batches(self, sizes: Sequence[int]) -> list[tuple[tuple[Tensor, ...], Tensor]]:
@@ -47,11 +51,19 @@ class Problem:
         return self.inputs, self.weights
 
 
-def weighted(outputs: Any, weights: Tensor) -> Tensor:
+def uneven(outputs: Any, weights: Tensor) -> Tensor:
     """Return a loss of each sample without symmetry, a mean over its outputs, times its weight."""
-    flat = torch.cat([x.flatten(1) for x in _tensors(outputs)], 1)
+    flat = _flat(outputs)
     slope = torch.linspace(0.5, 1.5, flat.shape[1], dtype=flat.dtype, device=flat.device)
     return weights * (slope * flat.square() + torch.sin(flat)).mean(1)
+
+
+def even(outputs: Any, weights: Tensor) -> Tensor:
+    """Return the mean square of each sample's outputs times its weight: all outputs alike."""
+    return weights * _flat(outputs).square().mean(1)
+
+
+LOSSES = {"uneven": uneven, "even": even}
 
 
 def by_definition(
@@ -64,7 +76,7 @@ def by_definition(
     with arithmetic or nullcontext():
         for inputs, weight in problem.batches([1] * len(problem.weights)):
             model.zero_grad(set_to_none=True)
-            weighted(model(*inputs), weight).sum().backward()
+            problem.loss(model(*inputs), weight).sum().backward()
             for name, p in parameters.items():
                 if p.grad is not None:
                     total[name] += p.grad.to_dense().double().square()
@@ -78,6 +90,10 @@ def norm(values: Tensor) -> float:
 def largest(values: Mapping[str, Tensor]) -> float:
     """Return the largest entry of all tensors."""
     return max((float(v.max()) for v in values.values() if v.numel()), default=0.0)
+
+
+def _flat(outputs: Any) -> Tensor:
+    return torch.cat([x.flatten(1) for x in _tensors(outputs)], 1)
 
 
 def _tensors(outputs: Any) -> list[Tensor]:

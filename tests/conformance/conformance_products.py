@@ -40,7 +40,7 @@ def linear(d: Draws) -> Made:
         y = F.linear(x, w, raw["b"] if biased else None)
         return y + F.linear(torch.sin(x), w) if made == "twice" else y
 
-    x = d.normal(d.samples, d.length(), width)
+    x = d.normal(d.samples, d.tokens(), width)
     return operation(d, run, parameters, x, layout=layout)
 
 
@@ -70,7 +70,7 @@ def product(d: Draws, name: str) -> Made:
 
 def mm(d: Draws) -> Made:
     width = d.length()
-    x = d.normal(d.samples, d.length(), width)
+    x = d.normal(d.samples, d.tokens(), width)
     w = {"w": d.normal(width, d.length())}
     return operation(d, lambda raw, x: torch.mm(x, raw["w"]), w, x, layout="folded")
 
@@ -84,7 +84,7 @@ def bmm(d: Draws) -> Made:
 
 def mv(d: Draws) -> Made:
     width = d.length()
-    x = d.normal(d.samples, d.length(), width)
+    x = d.normal(d.samples, d.tokens(), width)
     w = {"w": d.normal(width)}
 
     return operation(d, lambda raw, x: torch.mv(x, raw["w"]).unsqueeze(1), w, x, layout="folded")
@@ -131,15 +131,20 @@ def einsum(d: Draws) -> Made:
 
 def grouped_mm(d: Draws, name: str) -> Made:
     """Return tokens sorted by expert, each stretch of them times the matrix of its expert."""
-    experts, width, outputs = d.choice(1, 2, 3), 4, 4  # rows of 16 bytes are asked for
-    x = d.normal(d.samples, d.length(), width)
+    experts, width, outputs = d.choice(1, 2, 3), 8, 8  # rows of 16 bytes are asked for
+    x = d.normal(d.samples, d.tokens(), width)
     chosen = d.below(experts, *x.shape[:2])
 
     def run(raw: Any, x: Tensor, chosen: Tensor) -> Tensor:
         order = chosen.flatten().argsort(stable=True)
         ends = torch.bincount(chosen.flatten(), minlength=experts).cumsum(0).int()
         call = torch._grouped_mm if name == "_grouped_mm" else F.grouped_mm
-        y = call(x.flatten(0, 1)[order], raw["w"], offs=ends)
+        rows = x.flatten(0, 1)[order]
+        if x.dtype == torch.float64:  # which torch does not take
+            parts = rows.tensor_split(ends[:-1].tolist())
+            y = torch.cat([part @ w for part, w in zip(parts, raw["w"], strict=True)])
+        else:
+            y = call(rows, raw["w"], offs=ends)
         return torch.zeros_like(y).index_copy(0, order, y).unflatten(0, x.shape[:2])
 
     return operation(d, run, {"w": d.normal(experts, width, outputs)}, x, chosen)

@@ -19,11 +19,11 @@ class Packed(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the padded outputs of (sample, time, channel), samples in front."""
+    def forward(self, x: Tensor, further: Tensor) -> Tensor:
+        """Return the padded outputs of sequences with some steps further than the first."""
         first = self.layer.batch_first
         x = x if first else x.transpose(0, 1)
-        packed = pack_padded_sequence(x, lengths.cpu(), first, enforce_sorted=False)
+        packed = pack_padded_sequence(x, 1 + further.cpu(), first, enforce_sorted=False)
         time = x.shape[1 if first else 0]
         output, _ = pad_packed_sequence(self.layer(packed)[0], first, total_length=time)
         return output if first else output.transpose(0, 1)
@@ -53,11 +53,11 @@ def recurrent(d: Draws, kind: str) -> Made:
         options["nonlinearity"] = d.choice("tanh", "relu")
     layers = d.choice(1, 1, 2)
     layer = getattr(nn, kind)(width, hidden, layers, **options)
-    time = d.length()
+    time = d.tokens()
     x = d.normal(d.samples, time, width)
     use = d.choice("outputs", "packed", "states")
     if use == "packed":
-        return Packed(layer), [x, 1 + d.below(time, d.samples)]
+        return Packed(layer), [x, d.below(time, d.samples)]
     if use == "states":
         stacked = layers * (1 + options["bidirectional"])
         sizes = [options.get("proj_size") or hidden, *([hidden] if kind == "LSTM" else [])]
@@ -87,7 +87,7 @@ def cell(d: Draws, kind: str) -> Made:
     options = {"nonlinearity": d.choice("tanh", "relu")} if kind == "RNNCell" else {}
     layer = getattr(nn, kind)(width, hidden, bias=d.yes(), **options)
     if d.yes():
-        return Cell(layer), [d.normal(d.samples, d.length(), width)]
+        return Cell(layer), [d.normal(d.samples, d.tokens(), width)]
     states = [d.normal(d.samples, hidden) for _ in range(1 + (kind == "LSTMCell"))]
     return Cell(layer), [d.normal(d.samples, width), *states]
 
@@ -123,7 +123,7 @@ class Attention(nn.Module):
 
 def attention(d: Draws) -> Made:
     heads = d.choice(1, 2)
-    width, time, other = heads * d.choice(1, 2, 3), d.length(), d.length()
+    width, time, other = heads * d.choice(1, 2, 3), d.tokens(), d.length()
     cross = d.yes()
     key_width, value_width = (d.choice(width, d.length()) for _ in range(2))
     layer = nn.MultiheadAttention(
@@ -161,7 +161,7 @@ def transformer(d: Draws, kind: str) -> Made:
         layer = getattr(nn, kind)(one, d.choice(1, 2), norm, **nested)
     sequences = 1 if "Encoder" in kind else 2
     scale = 1 + 0.3 * d.normal(width) if d.yes() else None
-    inputs = [d.normal(d.samples, d.length(), width) for _ in range(sequences)]
+    inputs = [d.normal(d.samples, d.tokens(), width) for _ in range(sequences)]
     return Sequences(layer, first, scale).train(d.yes()), inputs
 
 

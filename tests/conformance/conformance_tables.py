@@ -9,16 +9,12 @@ Made = tuple[nn.Module, list[Tensor]]
 
 
 def embedding(d: Draws) -> Made:
-    rows, width = d.length(), d.length()
-    layer = nn.Embedding(
-        rows, width,
-        padding_idx=d.choice(None, 0, -1),
-        scale_grad_by_freq=d.choice(False, False, True),
-        sparse=d.choice(False, False, True),
-    )  # fmt: skip
+    rows, width = d.choice(1, 2, 4, 12), d.length()
+    options = d.choice({}, {}, {"scale_grad_by_freq": True}, {"sparse": True})
+    layer = nn.Embedding(rows, width, padding_idx=d.choice(None, 0, -1), **options)
     layout = d.choice(*LEADING)
     item = d.choice((), (d.length(),))
-    return Placed(layer, layout), [d.below(rows, *leading(layout, d.samples, d.length(), item))]
+    return Placed(layer, layout), [d.below(rows, *leading(layout, d.samples, d.tokens(), item))]
 
 
 class Bags(nn.Module):
@@ -40,7 +36,7 @@ class Bags(nn.Module):
 
 
 def embedding_bag(d: Draws) -> Made:
-    rows, mode = d.length(), d.choice("sum", "mean", "max")
+    rows, mode = d.choice(1, 2, 4, 12), d.choice("sum", "mean", "max")
     stretches = d.yes()
     layer = nn.EmbeddingBag(
         rows, d.length(), mode=mode, padding_idx=d.choice(None, None, 0),

@@ -23,5 +23,5 @@ def test_a_layer_has_the_diagonal_of_the_definition(name, precision, device, dat
     with torch.no_grad():
         for p in model.parameters():
             p += 0.2 * draws.normal(*p.shape)  # no scale of 1, no shift of 0
-    problem = Problem(model, *draws.front(inputs))
+    problem = Problem(model, *draws.front(inputs), draws.loss())
     check(problem, PRECISIONS[precision], draws, device)

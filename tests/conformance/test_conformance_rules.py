@@ -19,5 +19,5 @@ def test_a_rule_has_the_diagonal_of_the_definition(name, precision, device, data
     draws = Draws(data.draw)
     torch.manual_seed(draws.below(1 << 30, 1).item())
     model, inputs = OPERATIONS[name](draws)
-    problem = Problem(model.double(), *draws.front(inputs))
+    problem = Problem(model.double(), *draws.front(inputs), draws.loss())
     check(problem, PRECISIONS[precision], draws, device)
