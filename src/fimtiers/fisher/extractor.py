@@ -24,7 +24,12 @@ from fimtiers.fisher.loop_check import (
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.randomness import draws_are_unused
-from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, refuse_coupled_modules
+from fimtiers.fisher.refusals import (
+    LossError,
+    RandomCallError,
+    SampleCouplingError,
+    refuse_coupled_modules,
+)
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.structure import structure_of
 from fimtiers.fisher.sums import Sums
@@ -141,7 +146,7 @@ device, check, flattened
                 for name in sums.totals
             },
             sums.exponents,
-            self._engine.masks(),
+            self._engine.masks() | self._routes.flat,
             self.objective.kind,
             self.objective.unit,
         )
@@ -191,7 +196,9 @@ device, check, flattened
                 raise
             self._routes.plan.draws_unused = True
             raise RoutesChangedError from error
-        except (RoutesChangedError, SampleCouplingError, MemoryError, torch.OutOfMemoryError):
+        except (RoutesChangedError, SampleCouplingError, LossError):
+            raise
+        except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             leave_to_loop(error, self.model, self.objective, batch, self._routes)

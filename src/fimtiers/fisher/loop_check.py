@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fimtiers.fisher.batches import Inputs, call, part
 from fimtiers.fisher.fallback import add_square, loop_gradients
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.refusals import SampleCouplingError
+from fimtiers.fisher.refusals import LossError, SampleCouplingError
 from fimtiers.fisher.sums import TILE, Sums, suits_kernel
 
 SAMPLES = 2
@@ -63,7 +63,7 @@ def differing(
     ------
     SampleCouplingError
         If the losses are others when each sample is alone.
-    ValueError
+    LossError
         If a loss or a gradient is not finite.
     """
     check, parameters = LoopCheck(sums, masks), dict(model.named_parameters())
@@ -127,7 +127,7 @@ def _refuse_not_finite_gradients(
     def receive(gradients: Mapping[str, Tensor]) -> None:
         for name, gradient in gradients.items():
             if not bool(torch.isfinite(gradient).all()):
-                raise ValueError(
+                raise LossError(
                     f"the gradient of {name} is {_what(gradient)}, though the loss is finite"
                 )
 
@@ -148,14 +148,14 @@ def refuse_not_finite(losses: Tensor) -> None:
 
     Raises
     ------
-    ValueError
+    LossError
         Names the first such sample.
     """
     finite = torch.isfinite(losses)
     if bool(finite.all()):
         return
     sample = int((~finite).any(1).nonzero()[0])
-    raise ValueError(
+    raise LossError(
         f"the loss of sample {sample} of a batch of {len(losses)} is {_what(losses[sample])}"
     )
 
@@ -173,7 +173,7 @@ def refuse_not_finite_sums(sums: Sums) -> None:
     norms = torch._foreach_norm(list(small.values())) if small else []
     for name, norm in zip(small, norms, strict=True):
         if not math.isfinite(norm) and not bool(torch.isfinite(small[name]).all()):
-            raise ValueError(
+            raise LossError(
                 f"the gradient of {name} is {_what(small[name])} for some sample, though all "
                 "losses are finite"
             )
