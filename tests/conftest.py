@@ -6,6 +6,22 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout, check_out
+from hypothesis import settings
+
+# The first example of a property may compile the code that the rest run, so none is timed.
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("nightly", deadline=None, max_examples=4000, print_blob=True)
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        "--device", default="cpu", help="where the tests of the engine compute: cpu or cuda"
+    )
+
+
+def pytest_configure(config) -> None:
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True, scope="session")

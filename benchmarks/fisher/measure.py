@@ -64,7 +64,7 @@ def measure(name: str) -> list[Row]:
     passes = peers.plain_passes(workload.models)
     rows = {method: Row(status="", samples=len(workload.inputs)) for method in passes}
     extracts = {}
-    for method, prepare in peers.methods(workload.models).items():
+    for method, prepare in taking_part(workload).items():
         rows[method], extract = check(workload, prepare)
         if extract is not None:
             samples = count(workload, method)
@@ -84,6 +84,15 @@ def make(name: str) -> Workload:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     return WORKLOADS[name]()
+
+
+def taking_part(workload: Workload) -> dict[str, Callable[..., Any]]:
+    """Return the methods that are compared on a workload."""
+    return {
+        method: prepare
+        for method, prepare in peers.methods(workload.models).items()
+        if workload.peers is None or method.startswith("fimtiers") or method in workload.peers
+    }
 
 
 def count(workload: Workload, method: str) -> int:
@@ -132,13 +141,14 @@ def time_rounds(workload: Workload, extracts: dict[str, Any], rows: dict[str, Ro
         # Kernels of `fimtiers` are compiled when there is enough to do.
         few = samples if method.startswith("fimtiers") else min(samples, CHECKED)
         extract(x[:few].clone(), y[:few])
-    for number in range(ROUNDS):
+    for number in range(workload.rounds or ROUNDS):
         units = {method: cpu_time(lambda r=run: r(x, y)) for method, run in passes.items()}
         unit = units["plain pass"]
         for method, seconds in units.items():
             ratios[method].append(seconds / unit)
         for method, (extract, n) in extracts.items():
-            if spent[method] > BUDGET and not (method.startswith("fimtiers") or number < 1):
+            always = method.startswith("fimtiers") or number < 1 or workload.peers is not None
+            if spent[method] > BUDGET and not always:
                 continue
             part = x[:n].clone(), y[:n]
             seconds = cpu_time(lambda e=extract, p=part: e(*p))

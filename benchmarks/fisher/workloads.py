@@ -6,6 +6,7 @@ has several; a classification loss is the one that every peer supports.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -28,7 +29,13 @@ class Workload:
     few
         Number of samples for methods that would take minutes for all.
     target
-        Required ratio of CPU time per call to the plain pass, if there is one.
+        Required ratio of CPU time per prepared call to the plain pass, if there is one.
+    first
+        The same of a first call.
+    peers
+        Peers that take part, all if None: what a large model has memory and time for.
+    rounds
+        Rounds, if there are others than of most workloads.
     """
 
     title: str
@@ -37,6 +44,9 @@ class Workload:
     targets: Tensor
     few: int
     target: float | None = None
+    first: float | None = None
+    peers: Sequence[str] | None = None
+    rounds: int | None = None
 
 
 def loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -89,9 +99,22 @@ def ensemble() -> Workload:
     return Workload("20 stacked MLPs 16–64×6–16, 1000 samples", models, x, y, 1000, 1.05)
 
 
+def llama(tokens: int, tied: bool) -> Workload:
+    x, y = _labels(LLAMA_WORDS, 8, tokens), _labels(LLAMA_WORDS, 8, tokens)
+    title = f"{'Tied' if tied else 'Untied'} Llama 30×576 at {tokens} tokens, 8 sequences"
+    return Workload(
+        title, [Llama(tied)], x, y, 8, 1.15, first=1.35, peers=("loop", "vmap, chunks of 8"),
+        rounds=3,
+    )  # fmt: skip
+
+
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     make.__name__: make
     for make in (small_mlp, wide_mlp, resnet, gpt, vit, gpt2_block, experts, ensemble)
+} | {
+    f"llama_{'tied' if tied else 'untied'}_{tokens}": partial(llama, tokens, tied)
+    for tied in (True, False)
+    for tokens in (64, 256)
 }
 
 
@@ -209,6 +232,33 @@ class GPT2Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (B, T, word) of words (B, T)."""
         return self.gpt(input_ids=tokens).logits
+
+
+LLAMA_WORDS = 49152
+"""Size of the vocabulary of SmolLM2-135M."""
+
+
+class Llama(nn.Module):
+    """A Llama of the shape of SmolLM2-135M (Allal et al. 2025), head tied to the table or not.
+
+    30 layers of width 576; three heads of keys and values serve nine of queries.
+    """
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig(
+            num_hidden_layers=30, hidden_size=576, intermediate_size=1536, num_attention_heads=9,
+            num_key_value_heads=3, vocab_size=LLAMA_WORDS, max_position_embeddings=8192,
+            rms_norm_eps=1e-5, tie_word_embeddings=tied, use_cache=False, bos_token_id=0,
+            eos_token_id=0,
+        )  # fmt: skip
+        self.llama = LlamaForCausalLM(config)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return logits (B, T, word) of words (B, T)."""
+        return self.llama(input_ids=tokens).logits
 
 
 class Experts(nn.Module):

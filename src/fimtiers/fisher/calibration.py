@@ -12,12 +12,18 @@ from fimtiers.fisher.batches import Inputs, call, part
 from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine
 from fimtiers.fisher.fallback import add_by_loop, add_by_vmap, loop_gradients
+from fimtiers.fisher.flatness import flat_entries
 from fimtiers.fisher.interception import Plan, RoutesChangedError
 from fimtiers.fisher.links import links_of
 from fimtiers.fisher.loop_check import differing, refuse_not_finite
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.randomness import draws_are_unused
-from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, WrongRouteError
+from fimtiers.fisher.refusals import (
+    LossError,
+    RandomCallError,
+    SampleCouplingError,
+    WrongRouteError,
+)
 from fimtiers.fisher.sums import Sums
 
 
@@ -31,10 +37,13 @@ class Routes:
         Decisions on operations, and the parameters without a rule, with reasons.
     looped
         Parameters that vmap cannot serve either, with reasons.
+    flat
+        Where gradients of such parameters are zero by symmetry.
     """
 
     plan: Plan = field(default_factory=Plan)
     looped: dict[str, str] = field(default_factory=dict)
+    flat: dict[str, Tensor] = field(default_factory=dict)
 
     def by_vmap(self) -> list[str]:
         """Return the parameters that go by vmap."""
@@ -109,14 +118,19 @@ def calibrate(
             if not routes.plan.draws_unused:
                 raise
             continue
-        except (SampleCouplingError, MemoryError, torch.OutOfMemoryError):
+        except (SampleCouplingError, LossError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             leave_to_loop(error, model, objective, batch, routes)
             continue
         wrong: list[str] = []
         if check:
-            wrong, alone = differing(model, objective, labelled, losses, sums, engine.masks())
+            fallback = [name for name in routes.plan.without_rule if name in sums.totals]
+            routes.flat = flat_entries(model, objective, labelled, fallback) if fallback else {}
+            masks = engine.masks() | routes.flat
+            wrong, alone = differing(
+                model, objective, labelled, losses, sums, masks, engine.computed_in
+            )
         if not wrong:
             engine.confirm(guessing)
             engine.alone = alone if check else None
@@ -146,8 +160,7 @@ def add_without_rules(
         try:
             losses = add_by_vmap(model, objective, batch, by_vmap, sums, routes.plan.draws_unused)
         except Exception as error:  # whatever vmap cannot do, the loop can
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            routes.looped |= dict.fromkeys(by_vmap, f"vmap: {reason}")
+            routes.looped |= dict.fromkeys(by_vmap, f"vmap: {_first_line(error)}")
             raise RoutesChangedError from error
     if routes.looped:
         losses = add_by_loop(model, objective, batch, list(routes.looped), sums)
@@ -190,7 +203,12 @@ def leave_to_loop(
         outputs = call(model, single[0])
         single = single[0], objective.labels(outputs, single[1])
         objective.restart()
-    loop_gradients(model, objective, single, named, lambda _: None)
+    try:
+        loop_gradients(model, objective, single, named, lambda _: None)
+    except Exception as own:
+        if type(own) is type(error):
+            raise error from None
+        raise
     about = _first_line(error)
     warnings.warn(
         f"the model cannot be watched ({about}); its gradients are taken without rules, which is "

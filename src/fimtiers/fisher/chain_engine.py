@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs
@@ -52,6 +53,11 @@ class ChainEngine:
         self.sums = Sums({})
         self._general: Engine | None = None
         self._by_hand = True
+
+    @property
+    def computed_in(self) -> frozenset[torch.dtype]:
+        """What operations on parameters gave besides their own dtype, as of `Engine`."""
+        return frozenset() if self._general is None else self._general.computed_in
 
     @property
     def entries(self) -> float:

@@ -47,7 +47,7 @@ from fimtiers.fisher.loop_check import (
 from fimtiers.fisher.loss_watch import LossOfParametersError
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
-from fimtiers.fisher.refusals import SampleCouplingError, refuse_coupled_modules
+from fimtiers.fisher.refusals import LossError, SampleCouplingError, refuse_coupled_modules
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.rules.contraction import LinearWeight
 from fimtiers.fisher.squares import Scaler
@@ -120,7 +120,9 @@ def diagonal_ensemble(
         size = micro_batch or max(1, affordable(engine, memory) // len(models))
         try:
             n = sum(stack.add(batch) for batch in micro_batches(data, size))
-        except RoutesChangedError:  # stacked, or on later samples, networks run other operations
+        except (SampleCouplingError, LossError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:  # not to be stacked; an error of the networks comes again below
             stack = None
     if stack is None:
         return [

@@ -24,7 +24,12 @@ from fimtiers.fisher.loop_check import (
 from fimtiers.fisher.objective import Objective, PerSampleLoss
 from fimtiers.fisher.operations import Operations
 from fimtiers.fisher.randomness import draws_are_unused
-from fimtiers.fisher.refusals import RandomCallError, SampleCouplingError, refuse_coupled_modules
+from fimtiers.fisher.refusals import (
+    LossError,
+    RandomCallError,
+    SampleCouplingError,
+    refuse_coupled_modules,
+)
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.structure import structure_of
 from fimtiers.fisher.sums import Sums
@@ -145,7 +150,7 @@ device, check, flattened
                 for name in sums.totals
             },
             sums.exponents,
-            self._engine.masks(),
+            self._engine.masks() | self._routes.flat,
             self.objective.kind,
             self.objective.unit,
         )
@@ -205,7 +210,9 @@ device, check, flattened
                 raise
             self._routes.plan.draws_unused = True
             raise RoutesChangedError from error
-        except (RoutesChangedError, SampleCouplingError, MemoryError, torch.OutOfMemoryError):
+        except (RoutesChangedError, SampleCouplingError, LossError):
+            raise
+        except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             leave_to_loop(error, self.model, self.objective, batch, self._routes)
@@ -225,7 +232,7 @@ device, check, flattened
         between = min(BETWEEN, samples // SPARSE)
         chosen = [0, *(k * samples // (between + 1) for k in range(1, between + 1)), samples - 1]
         alone = [losses_alone(self.model, self.objective, batch, sample) for sample in chosen]
-        refuse_coupled(losses[chosen], torch.stack(alone))
+        refuse_coupled(losses[chosen], torch.stack(alone), self._engine.computed_in)
 
 
 def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:

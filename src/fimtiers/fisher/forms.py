@@ -196,7 +196,12 @@ class Scatter:
 
     def add_squares(self, part: Part, scaler: Scaler) -> None:
         """Add Σ_n G_n² to sums."""
-        rows, exponent = scaler.scaled(self.rows)
+        rows, exponent = (
+            (self.rows.double(), 0) if scaler.suits_wide(self.rows) else scaler.scaled(self.rows)
+        )
+        if self.index.shape[1] == 1 and not bool((self.index < 0).any()):
+            part.add_rows(self.index[:, 0], rows[:, 0].square(), exponent)
+            return
         met = self.met()
         part.add_rows(met.row, met.summed(rows).square_(), exponent)
 

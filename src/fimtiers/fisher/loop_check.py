@@ -6,7 +6,7 @@ memory of a plain pass; each large one of the last is gone before the next comes
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fimtiers.fisher.batches import Inputs, call, part
 from fimtiers.fisher.fallback import loop_gradients
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.refusals import SampleCouplingError
+from fimtiers.fisher.refusals import LossError, SampleCouplingError
 from fimtiers.fisher.sums import TILE, Sums, suits_kernel
 
 SAMPLES = 2
@@ -24,6 +24,10 @@ SAMPLES = 2
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
+
+LOSS_IS_FINER = 2
+"""A loss of full precision made of numbers of half precision is held to this fraction of their
+tolerance: it averages over what they round."""
 
 SAFE_NORMS = 1e-12, 1e12
 """Norms whose squares neither underflow nor overflow in float32."""
@@ -36,6 +40,7 @@ def differing(
     losses: Tensor | None,
     sums: Sums,
     masks: Mapping[str, Tensor],
+    computed_in: Collection[torch.dtype] = (),
 ) -> tuple[list[str], Tensor]:
     """Compare sums of squares with those of the loop.
 
@@ -52,6 +57,8 @@ def differing(
         Sums of squares over these samples.
     masks
         Entries to leave out, such as those that are rounding noise.
+    computed_in
+        Dtypes that were computed in besides those of the parameters, as under autocast.
 
     Returns
     -------
@@ -64,7 +71,7 @@ def differing(
     ------
     SampleCouplingError
         If the losses are others when each sample is alone.
-    ValueError
+    LossError
         If a loss or a gradient is not finite.
     """
     passes = None if losses is None else losses.numel()
@@ -73,11 +80,11 @@ def differing(
     alone = loop_gradients(model, objective, batch, chosen, check.receive)
     refuse_not_finite(alone)
     if losses is not None:
-        refuse_coupled(losses, alone)
+        refuse_coupled(losses, alone, computed_in)
     wrong = [
         name
         for name, (left, found) in check.differences().items()
-        if not left <= TOLERANCE[real(parameters[name].dtype)] * found < math.inf
+        if not left <= tolerance_of(parameters[name].dtype, *computed_in) * found < math.inf
     ]
     if wrong:
         _refuse_not_finite_gradients(model, objective, batch, {n: chosen[n] for n in wrong})
@@ -93,13 +100,22 @@ def losses_alone(
     return torch.cat([loss.detach() for loss in losses])
 
 
-def refuse_coupled(together: Tensor, alone: Tensor) -> None:
+def tolerance_of(*dtypes: torch.dtype) -> float:
+    """Return the tolerance of what was computed in some dtypes, that of the coarsest."""
+    return max(TOLERANCE.get(real(dtype), 0.0) for dtype in dtypes)
+
+
+def refuse_coupled(
+    together: Tensor, alone: Tensor, computed_in: Collection[torch.dtype] = ()
+) -> None:
     """Raise if losses of samples among others are not what they are one by one.
 
     Parameters
     ----------
     together, alone
         Shape (sample, backward pass).
+    computed_in
+        Dtypes of what they were made from.
 
     Raises
     ------
@@ -107,6 +123,8 @@ def refuse_coupled(together: Tensor, alone: Tensor) -> None:
         If they differ by more than rounding.
     """
     tolerance = TOLERANCE.get(together.dtype, max(TOLERANCE.values()))
+    coarsest = max((TOLERANCE.get(real(dtype), 0.0) for dtype in computed_in), default=0.0)
+    tolerance = max(tolerance, coarsest / LOSS_IS_FINER)
     found, expected = together.flatten().tolist(), alone.flatten().tolist()
     scale = tolerance * max(map(abs, expected))
     if not all(abs(x - y) <= scale for x, y in zip(found, expected, strict=True)):
@@ -129,7 +147,7 @@ def _refuse_not_finite_gradients(
     def receive(gradients: Mapping[str, Tensor]) -> None:
         for name, gradient in gradients.items():
             if not bool(torch.isfinite(gradient).all()):
-                raise ValueError(
+                raise LossError(
                     f"the gradient of {name} is {_what(gradient)}, though the loss is finite"
                 )
 
@@ -150,14 +168,16 @@ def refuse_not_finite(losses: Tensor) -> None:
 
     Raises
     ------
-    ValueError
+    LossError
         Names the first such sample.
     """
+    if math.isfinite(float(losses.sum())):
+        return
     finite = torch.isfinite(losses)
     if bool(finite.all()):
         return
     sample = int((~finite).any(1).nonzero()[0])
-    raise ValueError(
+    raise LossError(
         f"the loss of sample {sample} of a batch of {len(losses)} is {_what(losses[sample])}"
     )
 
@@ -175,7 +195,7 @@ def refuse_not_finite_sums(sums: Sums) -> None:
     norms = torch._foreach_norm(list(small.values())) if small else []
     for name, norm in zip(small, norms, strict=True):
         if not math.isfinite(norm) and not bool(torch.isfinite(small[name]).all()):
-            raise ValueError(
+            raise LossError(
                 f"the gradient of {name} is {_what(small[name])} for some sample, though all "
                 "losses are finite"
             )

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from fimtiers.fisher.likelihoods import Likelihood
+from fimtiers.fisher.refusals import LossError
 
 KINDS = ("empirical", "mc", "exact")
 UNITS = ("sequence", "token")
@@ -117,7 +118,7 @@ class Objective:
 
         Raises
         ------
-        ValueError
+        LossError
             If the loss is not one number per sample, or per token.
         OwnLossError
             If the loss is that of the outputs, which averages over several samples.
@@ -196,7 +197,7 @@ class Objective:
             losses = losses.unsqueeze(0)
         if self.flattened:
             if losses.ndim != 1 or len(losses) % samples:
-                raise ValueError(
+                raise LossError(
                     f"the loss has shape {tuple(losses.shape)} for {samples} samples; "
                     "flattened=True needs (sample · token,)"
                 )
@@ -205,7 +206,7 @@ class Objective:
         expected = 2 if self.unit == "token" else 1
         if losses.ndim != expected or len(losses) != samples:
             shape = "(sample, token)" if self.unit == "token" else "(sample,)"
-            raise ValueError(
+            raise LossError(
                 f"the loss has shape {tuple(losses.shape)} for {samples} samples; unit "
                 f"{self.unit!r} needs {shape}: do not reduce over samples; losses of all tokens "
                 "in one axis need flattened=True"

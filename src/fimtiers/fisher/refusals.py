@@ -16,6 +16,10 @@ class RandomCallError(SampleCouplingError):
     """The model draws random numbers; whether its losses depend on them is not known yet."""
 
 
+class LossError(ValueError):
+    """A loss, or its gradient, is not one finite number per sample, or per token."""
+
+
 class WrongRouteError(RuntimeError):
     """Every route to a parameter's per-sample gradient disagrees with the single-sample loop."""
 

@@ -1,7 +1,8 @@
 """The result: sums of squared per-sample gradients, their number, and how they were obtained."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, KeysView, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Diagonal:
     """Diagonal of the Fisher information, F_i = (1/n) Σ_n (∂ℓ_n/∂θ_i)², as sums that add up.
+
+    Reads as a mapping from names of parameters to F: ``F["layer.weight"]``, ``len``, ``keys``,
+    ``items``, ``dict(F)``. ``F + G`` is the diagonal over the samples of both.
 
     Attributes
     ----------
@@ -39,7 +43,7 @@ class Diagonal:
 
     @property
     def values(self) -> dict[str, Tensor]:
-        """F of each parameter tensor, in the dtype of the sums."""
+        """F of each parameter tensor, float64."""
         return {name: self[name] for name in self.sums}
 
     @property
@@ -51,13 +55,55 @@ class Diagonal:
         """Iterate over the names of the parameter tensors."""
         return iter(self.sums)
 
+    def __len__(self) -> int:
+        """Return the number of parameter tensors."""
+        return len(self.sums)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a parameter tensor of this name."""
+        return name in self.sums
+
     def __getitem__(self, name: str) -> Tensor:
-        """Return F of one parameter tensor."""
-        return self.sums[name] * (4.0 ** self.exponents.get(name, 0) / self.n)
+        """Return F of one parameter tensor, float64: squares of float32 may be too small for it."""
+        if name not in self.sums:
+            near = get_close_matches(str(name), self.sums, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise KeyError(f"no parameter called {name!r} among {len(self)}{hint}")
+        return self.sums[name].double() * (4.0 ** self.exponents.get(name, 0) / self.n)
+
+    def __add__(self, other: "Diagonal") -> "Diagonal":
+        """Return the diagonal over the samples of both, as `merge`."""
+        return self.merge(other) if isinstance(other, Diagonal) else NotImplemented
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the parameter tensors."""
+        return self.sums.keys()
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each name with F of its tensor."""
+        return ((name, self[name]) for name in self.sums)
 
     def flat(self) -> Tensor:
-        """Return F of all parameters, one tensor after the other, in C order."""
+        """Return F of all parameters, one tensor after the other, in C order, float64."""
         return torch.cat([self[name].flatten() for name in self.sums])
+
+    @property
+    def traces(self) -> dict[str, float]:
+        """Σ_i F_i of each parameter tensor."""
+        return {name: float(f.sum()) for name, f in self.items()}
+
+    @property
+    def trace(self) -> float:
+        """Trace of the Fisher information, Σ_i F_i over all parameters."""
+        return sum(self.traces.values())
+
+    def to(self, device: torch.device | str) -> "Diagonal":
+        """Return the same on another device."""
+        return replace(
+            self,
+            sums={name: total.to(device) for name, total in self.sums.items()},
+            symmetric={name: mask.to(device) for name, mask in self.symmetric.items()},
+        )
 
     def merge(self, other: "Diagonal") -> "Diagonal":
         """Return the diagonal over the samples of both.

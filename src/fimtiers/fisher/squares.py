@@ -36,6 +36,10 @@ LARGE_SAMPLE = 1 << 20
 FEW_GROUPS = 8
 """Up to this many groups are handled one after the other by the compiled kernel."""
 
+FEW_ENTRIES = 1 << 12
+"""Values of so few entries are squared in float64 if the sums are float64: that needs no scale,
+and finding one would take longer."""
+
 PEAK_EXPONENT = 16
 """Values are scaled to a peak near 2^16. Squares of float32 then reach 79 binary orders of values
 below the peak before they underflow, and products of squares 64 above it before they overflow."""
@@ -51,10 +55,13 @@ class Scaler:
     ----------
     fused
         Whether a kernel of `fimtiers.fisher.fused` squared something.
+    wide
+        Whether the sums are float64.
     """
 
     def __init__(self) -> None:
         self.fused = False
+        self.wide = False
         self._squared: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
         self._sums: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
 
@@ -72,11 +79,18 @@ class Scaler:
             return values, exponent
         return values.to(torch.float32) * 2.0**-exponent, exponent
 
-    def squared(self, values: Tensor) -> tuple[Tensor, int]:
-        """Return `values`² / 4^k and k."""
-        key = _identity(values)
+    def suits_wide(self, *tensors: Tensor) -> bool:
+        """Return whether some tensors are best squared in float64."""
+        return self.wide and all(values.numel() <= FEW_ENTRIES for values in tensors)
+
+    def squared(self, values: Tensor, wide: bool = False) -> tuple[Tensor, int]:
+        """Return `values`² / 4^k and k, in float64 without a scale if asked for."""
+        key = (*_identity(values), wide)
         if key not in self._squared or not values.is_contiguous():
-            scaled, exponent = self.scaled(values)
+            if wide:
+                scaled, exponent = values.double(), 0
+            else:
+                scaled, exponent = self.scaled(values)
             squares = values.square() if scaled is values else scaled.square_()
             # The values are kept, lest others come to lie at their address.
             self._squared[key] = values, squares, exponent
@@ -92,7 +106,8 @@ class Scaler:
         known = self._sums.get(_identity(values))
         if known is not None:
             return known[1].view(values.shape[1:]), known[2]
-        squares, exponent = self.squared(values)
+        wide = (*_identity(values), True) in self._squared or self.suits_wide(values)
+        squares, exponent = self.squared(values, wide)
         return squares.sum(0) if len(squares) > 1 else squares[0], exponent
 
 
@@ -328,8 +343,9 @@ def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[
         squares, left_squares, exponent, other = kernel.pair_squares(left, right, PEAK_EXPONENT)
         scaler.remember_sum(left, left_squares, exponent)
         return squares, exponent + other
-    left, left_exponent = scaler.squared(left)
-    right, right_exponent = scaler.squared(right)
+    wide = scaler.suits_wide(left, right)
+    left, left_exponent = scaler.squared(left, wide)
+    right, right_exponent = scaler.squared(right, wide)
     if left.shape[1] == 1:
         squares = (left[:, 0].t() @ right[:, 0]).unsqueeze(0)
     else:

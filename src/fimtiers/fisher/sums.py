@@ -150,8 +150,9 @@ class Part:
 
     def add_rows(self, rows: Tensor, squares: Tensor, exponent: int) -> None:
         """Add squares · 4^exponent to some rows, any of them several times."""
-        squares = squares.to(self.view.device, self.view.dtype) * self.factor(exponent)
-        self.view.index_add_(0, rows.to(self.view.device), squares)
+        squares = squares.to(self.view.device, self.view.dtype)
+        rows, factor = rows.to(self.view.device), self.factor(exponent)
+        self.view.index_add_(0, rows, squares, alpha=factor)
 
 
 def suits_kernel(total: Tensor, values: Tensor) -> bool:

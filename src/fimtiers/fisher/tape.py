@@ -154,7 +154,7 @@ class SquareCollector:
             self._square_together(root)
 
     def _add(self, root: str, view: Tensor, form: Form, scaler: Scaler) -> None:
-        scaler.fused = False
+        scaler.fused, scaler.wide = False, view.dtype == torch.float64
         form.add_squares(Part(self.sums, root, view), scaler)
         if scaler.fused:
             self.sums.fused.add(root)

@@ -227,7 +227,7 @@ def test_half_precision_weights_give_float32_squares():
     x = torch.randn(64, 16)
     expected = diagonal(model, wavy, (x, None))
     half = diagonal(model.bfloat16(), wavy, (x.bfloat16(), None), accumulate=torch.float32)
-    assert half["0.weight"].dtype == torch.float32
+    assert half.sums["0.weight"].dtype == torch.float32
     for name in expected.sums:
         error = torch.linalg.vector_norm(half[name] - expected[name])
         assert error <= 0.1 * torch.linalg.vector_norm(expected[name]), name

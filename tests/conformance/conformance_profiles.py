@@ -1,0 +1,12 @@
+"""How many examples each case gets, from the profile of Hypothesis."""
+
+from hypothesis import HealthCheck, settings
+
+PER_CASE = 20
+"""One case gets a twentieth of the examples of a profile: cases are many."""
+
+examples = settings(
+    max_examples=max(1, settings.default.max_examples // PER_CASE),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+"""Decorates each test of the suite."""
