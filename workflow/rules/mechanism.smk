@@ -29,7 +29,7 @@ rule measure_initialised:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("measure_initialised.py", "build_state", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_initialised.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_initialised.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -65,7 +65,7 @@ rule describe_sweep:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=code_of("describe_sweep.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/describe_sweep.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/describe_sweep.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
         "--tiers {input.tiers:q} --output {output:q}"
 
@@ -89,7 +89,7 @@ rule evaluate_checks:
         settings=check_settings(),
         code=code_of("evaluate_checks.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/evaluate_checks.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/evaluate_checks.py" --log {log:q} '
         "--settings {params.settings:q} --pooling {input.pooling:q} "
         "--spectrum {input.spectrum:q} --observables {input.observables:q} "
         "--states {input.states:q} --output {output:q}"
@@ -116,7 +116,7 @@ rule sample_weight_draws:
         settings=json.dumps(STUDY.config.get("mechanism", {}).get("weight_draws")),
         code=code_of("sample_weight_draws.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/sample_weight_draws.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/sample_weight_draws.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -182,7 +182,7 @@ rule tabulate_sweeps:
         settings=sweep_settings(SWEEPS),
         code=code_of("tabulate_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/tabulate_sweeps.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/tabulate_sweeps.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} {input.checks:q} "
         "--published_means {input.published_means:q} "
         "--published_runs {input.published_runs:q} --published_fits {input.published_fits:q} "

@@ -19,31 +19,35 @@ SWEPT_OR_CHECKED = list(dict.fromkeys([*SWEPT, *CHECKED]))
 UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 
 
-SWEEP_TABLES = collect(
-    "<results>/tables/sweeps_{table}.csv",
-    table=(
-        [
-            "runs",
+SWEEP_TABLES = []
+if SWEEPS:
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.{kind}",
+        table=[
             "training_means",
             "per_seed",
             "agreement",
             "published_fits",
             "fits",
             "probe_limits",
-        ]
-        if SWEEPS
-        else []
-    ),
-)
-
-
+        ],
+        kind=TABLE_FILES,
+    )
+    SWEEP_TABLES.append("<results>/tables/sweeps_runs.csv")
+    SWEEP_TABLES += collect(
+        "<results>/statistics/sweeps/{system}{part}.csv",
+        system=SWEPT,
+        part=["", "_layers"],
+    )
+    if CHECKS:
+        SWEEP_TABLES.append("<results>/statistics/sweeps/checks.csv")
 if "weight_draws" in STUDY.config.get("mechanism", {}):
-    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
+    SWEEP_TABLES += collect("<results>/tables/weight_draws.{kind}", kind=TABLE_FILES)
 
 
 def sweep_settings(sweeps):
     """The points of sweeps and what they repeat, as JSON."""
-    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
+    return as_json({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
 
 
 def check_settings():
@@ -66,7 +70,9 @@ def fisher_of_check(check):
 SWEEP_FIGURES = read_figures(STUDY)
 OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
 MECHANISM_FIGURES = collect(
-    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
+    "<results>/figures/mechanism_{figure}.{kind}",
+    figure=SWEEP_FIGURES,
+    kind=FIGURE_FILES,
 )
 
 
