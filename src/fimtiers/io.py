@@ -69,7 +69,7 @@ def _space_left(folder: Path) -> str:
 
 
 def _locking_advice(error: Exception) -> str:
-    """Say that locks may be the cause where the HDF5 library, which names none, was told to lock."""
+    """Say that locks may be the cause, where the HDF5 library was told to lock; it says nothing."""
     locking = os.environ.get(LOCKING)
     if "HDF" not in str(error) or locking == "FALSE":
         return ""

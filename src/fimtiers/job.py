@@ -42,7 +42,7 @@ def run_job(
         ``__file__`` of the script.
     *arguments
         Names of the arguments, each given as ``--name value [value ...]``. ``settings`` is read as
-        JSON; a trailing ``*`` in a name stands for one or more values.
+        JSON; a trailing ``*`` in a name stands for one or more values, a ``?`` for one or none.
     modules
         From the arguments, the modules that the script loads by name.
     """
@@ -77,12 +77,13 @@ def _parser(arguments: tuple[str, ...] = ()) -> argparse.ArgumentParser:
     parser = _Parser(allow_abbrev=False, add_help=bool(arguments))
     parser.add_argument("--log", type=Path, help="log file; the terminal is used as well")
     for argument in arguments:
-        name = argument.rstrip("*")
+        name = argument.rstrip("*?")
         kind = json.loads if name in JSON_ARGUMENTS else Path
         if argument.endswith("*"):
             parser.add_argument(f"--{name}", type=kind, nargs="+", required=True)
         else:
-            parser.add_argument(f"--{name}", type=kind, required=True)
+            values = "?" if argument.endswith("?") else None
+            parser.add_argument(f"--{name}", type=kind, nargs=values, required=True)
     return parser
 
 

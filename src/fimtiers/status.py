@@ -124,7 +124,9 @@ def _changed_code(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        if not name.startswith("fimtiers") and not name.endswith(".py"):
+        if name.startswith("file "):
+            yield f"{name} changed"
+        elif not name.startswith("fimtiers") and not name.endswith(".py"):
             yield f"package {name}: {old or 'none'} → {new or 'none'}"
         elif old and new:
             yield f"{name} changed"

@@ -13,7 +13,7 @@ PYTHON = [
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 SNAKEFILES = [ROOT / "workflow/Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
-TEXT = {"open", "fdopen", "read_text", "write_text", "to_csv", "read_csv", "read_json", "to_html"}
+TEXT = {"open", "fdopen", "read_text", "write_text", "to_csv", "read_csv", "to_html"}
 TEXT |= {"FileHandler", "NamedTemporaryFile", "savetxt", "loadtxt", "genfromtxt"}
 """Functions that take the encoding of the locale if none is stated."""
 RUNNING = {"run", "Popen", "check_output"}
@@ -35,7 +35,7 @@ def _needs_encoding(call):
     keywords = {keyword.arg for keyword in call.keywords}
     if name in RUNNING:
         return bool({"text", "universal_newlines"} & keywords) and "encoding" not in keywords
-    if name not in TEXT or "encoding" in keywords:
+    if name not in TEXT or "encoding" in keywords or ast.unparse(call.func) == "os.open":
         return False
     constants = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
     constants += [key.value.value for key in call.keywords if isinstance(key.value, ast.Constant)]

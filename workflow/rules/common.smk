@@ -24,6 +24,7 @@ if not SOURCE.is_dir():
 sys.path.insert(0, str(SOURCE))
 
 from fimtiers.commit import commit_of
+from fimtiers.data_files import named_files
 from fimtiers.failures import causes
 from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, read_study
@@ -90,21 +91,33 @@ def substrate_module(wildcards):
     return f"fimtiers.substrates.{system_of(wildcards).substrate}"
 
 
-def code_of(script, *modules):
+def code_of(script, *modules, files={}):
     """What the result of `script` depends on in this repository and outside it, as one parameter.
 
     Hashes of the import closure and versions of the packages that it imports. Modules that the
     script loads by name, and not by an import statement, are given after it.
     """
     roots = (SCRIPTS / script, *modules)
-    return json.dumps({**code_closure(*roots), **package_versions(*roots)})
+    return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
 
 
 def substrate_code(script, *functions):
-    """What `script` depends on, if all that it calls of a substrate are these functions."""
-    return lambda wildcards: code_of(
-        script, *(f"{substrate_module(wildcards)}:{name}" for name in functions)
-    )
+    """What `script` depends on, if all that it calls of a substrate are these functions.
+
+    A setting that is the path of a file, such as a checkpoint, counts with the file's content.
+    """
+
+    def depends_on(wildcards):
+        roots = (f"{substrate_module(wildcards)}:{name}" for name in functions)
+        points = dict(system_of(wildcards).points())
+        chosen = (
+            [points[wildcards.point]]
+            if "point" in wildcards.keys()
+            else points.values()
+        )
+        return code_of(script, *roots, files=named_files(chosen))
+
+    return depends_on
 
 
 def environment(wildcards):

@@ -72,10 +72,10 @@ rule describe_sweep:
 
 rule evaluate_checks:
     input:
-        pooling=fisher_of_check("pooling"),
-        spectrum=fisher_of_check("spectrum"),
-        observables=fisher_of_check("observables"),
-        states=lambda wildcards: f"<results>/states/{CHECKS['observables']}.nc",
+        pooling=file_of_check("pooling"),
+        spectrum=file_of_check("spectrum"),
+        observables=file_of_check("observables"),
+        states=file_of_check("observables", stage="states"),
     output:
         "<results>/statistics/sweeps/checks.csv",
     log:
@@ -113,7 +113,7 @@ rule sample_weight_draws:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(STUDY.config.get("mechanism", {}).get("weight_draws")),
+        settings=as_json(STUDY.config.get("mechanism", {}).get("weight_draws", {})),
         code=code_of("sample_weight_draws.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/sample_weight_draws.py" --log {log:q} '

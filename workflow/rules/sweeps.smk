@@ -60,11 +60,12 @@ def check_settings():
         STUDY.config.get("mechanism", {}).get("checks", {}).get("observed_as", {})
     )
     settings.get("observables", {})["points"] = observed_as
-    return json.dumps(settings)
+    return as_json(settings)
 
 
-def fisher_of_check(check):
-    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
+def file_of_check(check, stage="fisher"):
+    """The file that a check reads; none, if the study leaves the check out."""
+    return [f"<results>/{stage}/{CHECKS[check]}.nc"] if check in CHECKS else []
 
 
 SWEEP_FIGURES = read_figures(STUDY)
