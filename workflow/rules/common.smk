@@ -27,7 +27,7 @@ from fimtiers.commit import commit_of
 from fimtiers.data_files import named_files
 from fimtiers.failures import causes
 from fimtiers.provenance import code_closure, package_versions
-from fimtiers.study import StudyError, read_study
+from fimtiers.study import StudyError, read_study, substrate_settings
 from fimtiers.yaml_faults import duplicate_keys, syntax_error
 
 
@@ -78,6 +78,9 @@ def commit():
     return commit_of(WORKFLOW.parent)
 
 
+settings_table = functools.cache(substrate_settings)
+
+
 def names(chosen):
     """A wildcard constraint that matches the names in `chosen`, or nothing."""
     return "|".join(chosen) or "$^"
@@ -101,6 +104,11 @@ def code_of(script, *modules, files={}):
     return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
 
 
+def files_of(wildcards, points):
+    """Content of the files that settings of these points name."""
+    return named_files(points, settings_table(system_of(wildcards).substrate))
+
+
 def substrate_code(script, *functions):
     """What `script` depends on, if all that it calls of a substrate are these functions.
 
@@ -115,7 +123,7 @@ def substrate_code(script, *functions):
             if "point" in wildcards.keys()
             else points.values()
         )
-        return code_of(script, *roots, files=named_files(chosen))
+        return code_of(script, *roots, files=files_of(wildcards, chosen))
 
     return depends_on
 
@@ -160,7 +168,7 @@ def statistics_settings(*entries):
     return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
 
 
-# The targets name every file that a rule makes: one that is deleted is noticed, and made again.
+# Targets name every file that is made, so that one which is deleted is noticed and made again.
 
 
 def data_targets(systems):
