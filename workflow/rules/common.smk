@@ -62,6 +62,12 @@ def load_study():
         return read_study(config, schema)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
+
+
+def no_python(error):
+    return f"{error.filename}, line {error.lineno}: this is no Python: {error.msg}"
 
 
 STUDY = load_study()
@@ -101,7 +107,10 @@ def code_of(script, *modules, files={}):
     script loads by name, and not by an import statement, are given after it.
     """
     roots = (SCRIPTS / script, *modules)
-    return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
+    try:
+        return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
 
 
 def files_of(wildcards, points):
