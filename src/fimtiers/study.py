@@ -119,9 +119,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
                 f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
                 f"{_suggestion(system.corrects, systems)}"
             )
-    panel = {
-        name: tuple(config["panel"][name]) for name in schema["properties"]["panel"]["properties"]
-    }
+    panels = entries_as_declared(config["panel"], schema["properties"]["panel"]["properties"])
+    panel = {name: tuple(members) for name, members in panels.items()}
     _check_panel(panel, systems)
     statistics = config["statistics"]
     for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:

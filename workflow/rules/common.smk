@@ -282,7 +282,7 @@ def prepare_shell():
         f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
         f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}",
         f"export FIMTIERS_CAUSES={shlex.quote(str(CAUSES))}",
-        "export PYTHONHASHSEED=0",
+        "export PYTHONHASHSEED=0 PYTHONUTF8=1",
     ]
     if not workflow.deployment_settings.deployment_method:
         lines.append(f"export PATH={shlex.quote(str(Path(sys.prefix, 'bin')))}:$PATH")
