@@ -10,9 +10,12 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from fimtiers.declared import as_declared, entries_as_declared
+from fimtiers.dropped import without_dropped
 
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
@@ -94,8 +97,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        The configuration as Snakemake hands it over. A system or sweep that is null is left out,
-        so that one file can drop what an earlier one has; figures lose the sweep as well.
+        The configuration as Snakemake hands it over. An entry that is null is left out, so that
+        one file can drop what an earlier one has (see `fimtiers.dropped`).
     schema
         JSON Schema of the configuration; the settings of each system are checked against the
         ``SETTINGS`` of its substrate.
@@ -106,7 +109,7 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the entry, its value and what is allowed.
     """
     _check_plain(config, ("config",))
-    config = _without_dropped(config)
+    config = without_dropped(config)
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
     systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
@@ -116,7 +119,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
                 f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
                 f"{_suggestion(system.corrects, systems)}"
             )
-    panel = {name: tuple(members) for name, members in config["panel"].items()}
+    panels = entries_as_declared(config["panel"], schema["properties"]["panel"]["properties"])
+    panel = {name: tuple(members) for name, members in panels.items()}
     _check_panel(panel, systems)
     statistics = config["statistics"]
     for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:
@@ -172,39 +176,6 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         raise StudyError("\n".join(_explain(error, where) for error in errors))
 
 
-def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the systems and sweeps that a later file set to null."""
-    if not isinstance(config, dict):
-        return config  # which the schema refuses in words
-    kept = dict(config)
-    if isinstance(systems := config.get("systems"), dict):
-        kept["systems"] = _without_null(systems)
-    mechanism = config.get("mechanism")
-    if isinstance(mechanism, dict) and isinstance(sweeps := mechanism.get("sweeps"), dict):
-        kept["mechanism"] = {**mechanism, "sweeps": _without_null(sweeps)}
-        dropped = {name for name, sweep in sweeps.items() if sweep is None}
-        if isinstance(figures := mechanism.get("figures"), dict):
-            kept["mechanism"]["figures"] = {
-                figure: _without_names(panels, dropped) for figure, panels in figures.items()
-            }
-    return kept
-
-
-def _without_names(panels: Any, dropped: set[str]) -> Any:
-    if not isinstance(panels, dict):
-        return panels
-    return {
-        title: [name for name in shown if not (isinstance(name, str) and name in dropped)]
-        if isinstance(shown, list)
-        else shown
-        for title, shown in panels.items()
-    }
-
-
-def _without_null(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: entry for name, entry in entries.items() if entry is not None}
-
-
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:
     """Refuse what YAML can say but no study means: loops, dates, NaN, names that are no text."""
     where = ".".join(path)
@@ -241,7 +212,8 @@ def _is_integer(checker: Any, value: Any) -> bool:
 
 def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     table = schema["properties"]["statistics"]["properties"]
-    return {**{key: spec["default"] for key, spec in table.items() if "default" in spec}, **entries}
+    defaults = {key: spec["default"] for key, spec in table.items() if "default" in spec}
+    return entries_as_declared({**defaults, **entries}, table)
 
 
 def _system(name: str, entry: Mapping[str, Any]) -> System:
@@ -250,7 +222,7 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         table = substrate_settings(entry["substrate"])
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None
-    given = dict(entry.get("settings", {}))
+    given = _without_null(entry.get("settings", {}), table)
     sweep = {key: tuple(values) for key, values in entry.get("sweep", {}).items()}
     both = sorted(set(given) & set(sweep))
     if both:
@@ -279,10 +251,30 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         runtime=entry.get("runtime", 10),
     )
     for point, settings in system.points():
-        check(settings, properties, f"{where}.settings" + ("" if not sweep else f" at {point}"))
+        at = f"{where}.settings" + ("" if not sweep else f" at {point}")
+        check(settings, properties, at)
+        for key in (key for key, value in table.items() if value.get("format") == "path"):
+            if isinstance(path := settings.get(key), str) and not Path(path).exists():
+                raise StudyError(
+                    f"{at}.{key}: there is no {path!r}; it is looked for in {Path.cwd()}"
+                )
     if system.probe_counts and "probes" not in table:
         raise StudyError(f"{where}.probe_counts: substrate {system.substrate!r} has no probes")
-    return system
+    return replace(
+        system,
+        settings=entries_as_declared(system.settings, table),
+        sweep={
+            name: tuple(as_declared(value, table[name]) for value in sweep[name])
+            for name in table
+            if name in sweep
+        },
+    )
+
+
+def _without_null(given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that a later file dropped; of some, null is a value."""
+    nullable = {name for name, spec in table.items() if "null" in spec.get("type", ())}
+    return {name: value for name, value in given.items() if value is not None or name in nullable}
 
 
 def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, System]) -> None:

@@ -26,7 +26,7 @@ def syntax_error(path: Path) -> str | None:
 
 def duplicate_keys(path: Path) -> list[str]:
     """Find the keys that a YAML file gives twice; YAML itself silently keeps the last."""
-    root = yaml.compose(path.read_text())
+    root = yaml.compose(path.read_text(encoding="utf-8"))
     return list(_duplicates(root, ())) if root else []
 
 

@@ -33,7 +33,7 @@ rule plot_sweeps:
         ),
         code=code_of("plot_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_sweeps.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_sweeps.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -62,7 +62,7 @@ rule plot_depth_law:
         settings=sweep_figure("depth_law"),
         code=code_of("plot_depth_law.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_depth_law.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -91,7 +91,7 @@ rule plot_variance:
         settings=sweep_figure("variance"),
         code=code_of("plot_variance.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_variance.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -120,7 +120,7 @@ rule plot_theory:
         settings=sweep_figure("theory"),
         code=code_of("plot_theory.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_theory.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -153,5 +153,5 @@ rule plot_layers:
         settings=sweep_figure("layers", deepest=deepest("layers")),
         code=code_of("plot_layers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_layers.py" --log {log:q} '
         "--settings {params.settings:q} --layers {input:q} --output {output:q}"

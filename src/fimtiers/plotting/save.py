@@ -38,4 +38,4 @@ def save_figure(figure: Figure, caption: str, svg: Path, pdf: Path, text: Path) 
         with figure_style(), atomic(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
     with atomic(text) as temporary:
-        temporary.write_text(f"{caption}\n")
+        temporary.write_text(f"{caption}\n", encoding="utf-8")
