@@ -8,17 +8,22 @@ import ast
 import difflib
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fimtiers.mathtext import unreadable_mathtext
+
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
 FEWEST_IN_GROUP = 2
 DEEPEST = 20
 LARGEST = 2**63
+TEXT_TO_YAML = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,3}|0\d{1,18}")
+"""Numbers that YAML 1.1 reads as text."""
 
 
 class StudyError(ValueError):
@@ -109,22 +114,32 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     config = _without_dropped(config)
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
-    systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
+    systems = {
+        name: _system(name, {**entry, "seeds": _seeds(entry["seeds"], config)})
+        for name, entry in config["systems"].items()
+    }
     for name, system in systems.items():
         if system.corrects is not None and system.corrects not in systems:
             raise StudyError(
                 f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
-                f"{_suggestion(system.corrects, systems)}"
+                f"{suggestion(system.corrects, systems)}"
             )
     panel = {name: tuple(members) for name, members in config["panel"].items()}
     _check_panel(panel, systems)
+    _check_folders(config.get("pathvars", {}))
     statistics = config["statistics"]
     for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:
         if member is not None and member not in systems:
             raise StudyError(
                 f"statistics: {member!r} is not a system of this study"
-                f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+                f"{suggestion(member, systems)}; allowed: {', '.join(systems)}"
             )
+    grid = statistics.get("partition_grid")
+    if grid is not None and len(points := systems[grid].points()) > 1:
+        raise StudyError(
+            f"statistics.partition_grid: {grid!r} sweeps over {', '.join(systems[grid].sweep)} and "
+            f"has {len(points)} points; name a system without a sweep"
+        )
     return Study(systems=systems, panel=panel, config=config)
 
 
@@ -138,7 +153,7 @@ def substrate_settings(substrate: str) -> dict[str, dict[str, Any]]:
     """
     if substrate not in substrate_names():
         raise StudyError(
-            f"substrate {substrate!r} does not exist{_suggestion(substrate, substrate_names())}; "
+            f"substrate {substrate!r} does not exist{suggestion(substrate, substrate_names())}; "
             f"allowed: {', '.join(substrate_names())}"
         )
     path = SUBSTRATES / f"{substrate}.py"
@@ -169,7 +184,9 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
     validator = extend(Draft202012Validator, type_checker=checker)(schema)
     errors = sorted(validator.iter_errors(value), key=lambda error: list(error.path))
     if errors:
-        raise StudyError("\n".join(_explain(error, where) for error in errors))
+        raise StudyError(
+            "\n".join(dict.fromkeys(_explain(error, where, value) for error in errors))
+        )
 
 
 def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -244,6 +261,13 @@ def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dic
     return {**{key: spec["default"] for key, spec in table.items() if "default" in spec}, **entries}
 
 
+def _seeds(own: list[int], config: Mapping[str, Any]) -> list[int]:
+    """Take the seeds of the whole study in place of a system's own, and add further ones."""
+    seeds = config.get("seeds", own)
+    unused = (seed for seed in itertools.count() if seed not in seeds)
+    return [*seeds, *itertools.islice(unused, config.get("more_seeds", 0))]
+
+
 def _system(name: str, entry: Mapping[str, Any]) -> System:
     where = f"systems.{name}"
     try:
@@ -282,7 +306,29 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         check(settings, properties, f"{where}.settings" + ("" if not sweep else f" at {point}"))
     if system.probe_counts and "probes" not in table:
         raise StudyError(f"{where}.probe_counts: substrate {system.substrate!r} has no probes")
+    if system.probe_counts and "probes" in sweep:
+        raise StudyError(f"{where}: probes are swept and probe_counts are given; keep one")
+    for count in system.probe_counts:
+        check(count, table["probes"], f"{where}.probe_counts")
+    if fault := unreadable_mathtext(system.label):
+        raise StudyError(f"{where}.label: {fault}")
     return system
+
+
+def _check_folders(folders: Mapping[str, str]) -> None:
+    """Refuse folders that Snakemake takes for something else, or finds under two names."""
+    for name, folder in folders.items():
+        wrong = {
+            "~ is not replaced by the home folder here; write the path in full": folder[:1] == "~",
+            "write it without the slash at its end": folder.endswith("/"),
+            "write it without //": "//" in folder,
+            "write it without ./": folder.startswith("./"),
+            "braces and angle brackets stand for something else in paths": set(folder)
+            & set("{}<>"),
+        }
+        for advice, found in wrong.items():
+            if found:
+                raise StudyError(f"pathvars.{name}: {folder!r} is not allowed; {advice}")
 
 
 def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, System]) -> None:
@@ -291,7 +337,7 @@ def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, Sys
             if member not in systems:
                 raise StudyError(
                     f"panel.{name}: {member!r} is not a system of this study"
-                    f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+                    f"{suggestion(member, systems)}; allowed: {', '.join(systems)}"
                 )
         groups = Counter(systems[member].group for member in members)
         if set(groups) != {"deep", "rest"} or min(groups.values()) < FEWEST_IN_GROUP:
@@ -299,6 +345,11 @@ def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, Sys
             raise StudyError(
                 f"panel.{name}: needs at least {FEWEST_IN_GROUP} systems of group deep and of "
                 f"group rest, since each is left out in turn, and no other; has {has or 'none'}"
+            )
+        if not any(systems[member].probe_counts for member in members):
+            raise StudyError(
+                f"panel.{name}: none of its systems has probe_counts; at least one needs two or "
+                "more, since the margin is followed over the number of probes"
             )
 
 
@@ -316,18 +367,21 @@ def _literal(path: Path, node: ast.stmt) -> dict[str, dict[str, Any]]:
     return settings
 
 
-def _explain(error: Any, where: str) -> str:
+def _explain(error: Any, where: str, root: Any) -> str:
     path = ".".join((where, *map(str, error.absolute_path)))
     if error.validator == "additionalProperties":
         allowed = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in allowed]
         return (
-            f"{path}: unknown entry {unknown[0]!r}{_suggestion(unknown[0], allowed)}; "
+            f"{path}: unknown entry {unknown[0]!r}{suggestion(unknown[0], allowed)}; "
             f"allowed: {', '.join(allowed)}"
         )
-    if error.validator == "required":
-        missing = error.message.split("'")[1]  # jsonschema reports each missing key on its own
-        return f"{path}: {missing!r} is missing"
+    if error.validator == "required":  # jsonschema reports each missing key on its own
+        missing = [repr(key) for key in error.validator_value if key not in error.instance]
+        names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
+        return f"{path}: {names} {'is' if len(missing) == 1 else 'are'} missing" + _meant(
+            error, root
+        )
     value = json.dumps(error.instance, ensure_ascii=False)
     return f"{path}: {_short(value)} is not allowed; {_allowed(error)}"
 
@@ -336,13 +390,42 @@ def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def _meant(error: Any, root: Any) -> str:
+    """Suggest the complete entry beside an incomplete one whose name is close: it was misspelt."""
+    if not error.absolute_path:
+        return ""
+    *above, name = error.absolute_path
+    for key in above:
+        root = root[key]
+    needed = set(error.validator_value)
+    beside = root.items() if isinstance(root, dict) else ()
+    whole = [key for key, entry in beside if isinstance(entry, dict) and needed <= set(entry)]
+    return suggestion(name, whole)
+
+
+def _as_number(text: Any, kind: Any) -> str:
+    """Say how to write a number that YAML reads as text: it wants 1.0e-3 for 1e-3, and 9 for 09."""
+    if not isinstance(text, str) or kind not in ("number", "integer"):
+        return ""
+    if TEXT_TO_YAML.fullmatch(text) is None:
+        return ""
+    value = float(text)
+    if kind == "integer" or text.isdigit():
+        return f"; YAML reads this as text: write {value:.0f}" if value.is_integer() else ""
+    mantissa, _, power = text.lower().partition("e")
+    mantissa += "" if "." in mantissa else ".0"
+    sign = "" if power[0] in "+-" else "+"
+    return f"; YAML reads this as text: write {mantissa}e{sign}{power}"
+
+
 def _allowed(error: Any) -> str:
     limit = error.validator_value
     match error.validator:
         case "enum":
             return f"allowed: {', '.join(map(str, limit))}"
         case "type":
-            return f"expected {limit if isinstance(limit, str) else ' or '.join(limit)}"
+            kinds = limit if isinstance(limit, str) else " or ".join(limit)
+            return f"expected {kinds}{_as_number(error.instance, limit)}"
         case "minimum":
             return f"the smallest allowed value is {limit}"
         case "exclusiveMinimum":
@@ -360,6 +443,7 @@ def _allowed(error: Any) -> str:
     return str(error.message)
 
 
-def _suggestion(name: str, allowed: Any) -> str:
+def suggestion(name: str, allowed: Any) -> str:
+    """Return `` (did you mean 'NAME'?)`` if one of the allowed names is close, else nothing."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

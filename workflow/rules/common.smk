@@ -24,7 +24,8 @@ sys.path.insert(0, str(SOURCE))
 
 from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, read_study
-from fimtiers.yaml_faults import duplicate_keys, syntax_error
+from fimtiers.study_files import check_files, check_whole
+from fimtiers.yaml_faults import syntax_error
 
 
 class RefusedStudy(WorkflowError):
@@ -34,21 +35,30 @@ class RefusedStudy(WorkflowError):
 
 
 DEFAULT_STUDY = Path("config/config.yaml")
-if "systems" not in config:
+if "systems" not in config and not workflow.configfiles:
     if DEFAULT_STUDY.exists() and (fault := syntax_error(DEFAULT_STUDY)):
         raise RefusedStudy(fault)
 
     configfile: DEFAULT_STUDY
 
 
+def as_typed(path):
+    """A path that Snakemake has made absolute, as it is shorter to read and can be typed again."""
+    path, here = Path(path), Path.cwd()
+    moved = workflow.overwrite_workdir is not None
+    return path.relative_to(here) if path.is_relative_to(here) and not moved else path
+
+
 def load_study():
     """The study of this run, or one clear message of what is wrong with it."""
-    for path in workflow.configfiles:
-        duplicated = duplicate_keys(Path(path))
-        if duplicated:
-            raise RefusedStudy(f"{path}: {duplicated[0]!r} is given twice; keep one")
     schema = yaml.safe_load((WORKFLOW / "schemas/config.schema.yaml").read_text())
+    files = [as_typed(path) for path in workflow.configfiles]
+    default = (
+        DEFAULT_STUDY if DEFAULT_STUDY.exists() else WORKFLOW.parent / DEFAULT_STUDY
+    )
     try:
+        check_files(files)
+        check_whole(config, schema["properties"], files, default)
         return read_study(config, schema)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
@@ -193,7 +203,8 @@ def prepare_shell():
     """
     lines = [
         f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
-        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}",
+        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}"
+        "${{PYTHONPATH:+:$PYTHONPATH}}",  # where a substrate finds a model of the user's
         "export PYTHONHASHSEED=0",
     ]
     if not workflow.deployment_settings.deployment_method:

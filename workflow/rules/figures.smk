@@ -151,7 +151,7 @@ rule plot_margin:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(
+        settings=lambda wildcards: json.dumps(
             {
                 "panels": list(STUDY.panel),
                 "labels": {

@@ -59,7 +59,7 @@ rule plot_depth_law:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("depth_law"),
+        settings=lambda wildcards: sweep_figure("depth_law"),
         code=code_of("plot_depth_law.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
@@ -88,7 +88,7 @@ rule plot_variance:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("variance"),
+        settings=lambda wildcards: sweep_figure("variance"),
         code=code_of("plot_variance.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
@@ -117,7 +117,7 @@ rule plot_theory:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("theory"),
+        settings=lambda wildcards: sweep_figure("theory"),
         code=code_of("plot_theory.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
@@ -150,7 +150,7 @@ rule plot_layers:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("layers", deepest=deepest("layers")),
+        settings=lambda wildcards: sweep_figure("layers", deepest=deepest("layers")),
         code=code_of("plot_layers.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
