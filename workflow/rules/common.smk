@@ -22,6 +22,7 @@ if not SOURCE.is_dir():
     )
 sys.path.insert(0, str(SOURCE))
 
+from fimtiers.figures import figure_numbers
 from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, read_study
 from fimtiers.study_files import check_files, check_whole
@@ -173,6 +174,25 @@ def panel_settings(*entries, **functions):
             **{key: function(wildcards.panel) for key, function in functions.items()},
         }
     )
+
+
+FIGURE_NUMBERS = figure_numbers(STUDY)
+
+
+def number_of(figure):
+    """The number of a figure, by panel."""
+    return lambda panel: FIGURE_NUMBERS[f"{figure}_{panel}"]
+
+
+def figure_labels(name, title, **others):
+    """What the report lists a figure under: number and title first. All may have wildcards."""
+
+    def labels(wildcards):
+        number = FIGURE_NUMBERS[name.format(**wildcards)]
+        texts = {"figure": f"{number}. {title}", **others}
+        return {label: text.format(**wildcards) for label, text in texts.items()}
+
+    return labels
 
 
 def pick(table, names):
