@@ -64,12 +64,7 @@ def explain(dry_run: str, all_jobs: str) -> str:
             "whether these are up to date is not known."
         )
     if planned:
-        counts = Counter(job.rule for job in planned).most_common()
-        text = ", ".join(f"{count} {rule}" for rule, count in sorted(counts, key=_most_first))
-        noun = "job" if len(planned) == 1 else "jobs"
-        lines += textwrap.wrap(
-            f"{len(planned)} {noun} would run: {text}.", WIDTH, break_on_hyphens=False
-        )
+        lines.append(counts_by_rule(planned))
     by_cause: dict[str, list[str]] = {}
     for job in planned:
         for cause in causes(job.reason) or [FOLLOWS]:
@@ -79,8 +74,14 @@ def explain(dry_run: str, all_jobs: str) -> str:
     return "\n".join(lines)
 
 
-def _most_first(count: tuple[str, int]) -> tuple[int, str]:
-    return -count[1], count[0]
+def counts_by_rule(planned: list[PlannedJob]) -> str:
+    """Count the jobs, first those of the rule with the most."""
+    counts = sorted(Counter(job.rule for job in planned).items(), key=lambda c: (-c[1], c[0]))
+    together = "\N{NO-BREAK SPACE}"
+    listed = ", ".join(f"{count}{together}{rule}" for rule, count in counts)
+    noun = "job" if len(planned) == 1 else "jobs"
+    text = textwrap.fill(f"{len(planned)} {noun} would run: {listed}.", WIDTH)
+    return text.replace(together, " ")
 
 
 def planned_jobs(dry_run: str) -> list[PlannedJob]:
