@@ -43,8 +43,8 @@ removes an entry:
 .venv/bin/snakemake --cores 8 --configfile config/config.yaml my-changes.yaml
 ```
 
-Seeds are set for each system; `seeds` and `more_seeds` at the top set or add to all of them at once,
-in a file or on the command line:
+Seeds are set for each system; `seeds` and `more_seeds` at the top set or add to all of them at
+once, in a file or on the command line:
 
 ```sh
 .venv/bin/snakemake --cores 8 --config more_seeds=5
@@ -70,8 +70,8 @@ systems:
 
 def main() -> None:
     """Write the reference."""
-    schema = yaml.safe_load(SCHEMA.read_text())
-    REFERENCE.write_text(render(schema))
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    REFERENCE.write_text(render(schema), encoding="utf-8")
 
 
 def render(schema: Mapping[str, Any]) -> str:
@@ -136,7 +136,10 @@ def _limits(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary(substrate: str) -> str:
     """Return the first sentence of the substrate's documentation."""
-    text = ast.get_docstring(ast.parse((SUBSTRATES / f"{substrate}.py").read_text())) or ""
+    text = (
+        ast.get_docstring(ast.parse((SUBSTRATES / f"{substrate}.py").read_text(encoding="utf-8")))
+        or ""
+    )
     return text.split("\n\n")[0].replace("\n", " ")
 
 

@@ -42,7 +42,8 @@ NUMBER = re.compile(r"(?<![\w`(.])\d(?:[\d,.]*\d)?(?!\w)")
 
 def read_quotations(page: Path) -> pd.DataFrame:
     """Read the table of quotations that lies beside a page."""
-    return pd.read_csv(page.with_suffix(".csv"), dtype=str, keep_default_na=False)[COLUMNS]
+    table = page.with_suffix(".csv")
+    return pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8")[COLUMNS]
 
 
 def quote(quotation: Mapping[str, str], results: Path) -> str:
@@ -64,9 +65,9 @@ def quote(quotation: Mapping[str, str], results: Path) -> str:
     if not quotation["table"]:
         return quotation["says"]
     if quotation["table"] == "config":
-        names["config"] = yaml.safe_load(CONFIG.read_text())
+        names["config"] = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     elif quotation["table"].endswith(".rst"):
-        names["text"] = (results / quotation["table"]).read_text()
+        names["text"] = (results / quotation["table"]).read_text(encoding="utf-8")
     elif quotation["table"].endswith(".json"):
         names |= read_json(results / quotation["table"])
     else:
@@ -89,7 +90,7 @@ def quote(quotation: Mapping[str, str], results: Path) -> str:
 
 def missing_quotations(page: Path) -> list[str]:
     """Return what the table says and the page does not."""
-    text = _plain(page.read_text())
+    text = _plain(page.read_text(encoding="utf-8"))
     return [said for said in read_quotations(page)["said"] if _plain(said) not in text]
 
 
@@ -98,7 +99,7 @@ def loose_numbers(page: Path) -> list[str]:
 
     Code and the targets of links do not count; nor do numbers that are part of a word.
     """
-    items = re.findall(r"^- (.*(?:\n  .*)*)", page.read_text(), re.MULTILINE)
+    items = re.findall(r"^- (.*(?:\n  .*)*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     quoted = [_plain(said) for said in read_quotations(page)["said"]]
     loose = []
     for item in map(_plain, items):

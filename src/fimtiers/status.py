@@ -9,6 +9,7 @@ under the change that causes them.
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -143,7 +144,9 @@ def _changed_code(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        if not name.startswith("fimtiers") and not name.endswith(".py"):
+        if name.startswith("file "):
+            yield f"{name} changed"
+        elif not name.startswith("fimtiers") and not name.endswith(".py"):
             yield f"package {name}: {old or 'none'} → {new or 'none'}"
         elif old and new:
             yield f"{name} changed"
@@ -210,20 +213,22 @@ def main(arguments: list[str]) -> None:
     studies = {"": arguments} if arguments else known_studies()
     texts = [_status(chosen) for chosen in studies.values()]
     if list(studies) in ([""], ["make"]):
-        print(*texts)
+        _print(texts[0])
         return
-    print("\n\n".join(f"{name}: {text}" for name, text in zip(studies, texts, strict=True)))
+    texts = [f"{name}: {text}" for name, text in zip(studies, texts, strict=True)]
     if "make" not in studies:
-        print("\nmake: nothing of the default study is there yet.")
+        texts.append("make: nothing of the default study is there yet.")
+    _print("\n\n".join(texts))
 
 
 def _status(arguments: list[str]) -> str:
     dry_runs = [
         subprocess.run(
-            [SNAKEMAKE, "--dry-run", *flags, *arguments],
+            [SNAKEMAKE, "--dry-run", *flags, *_told_in_full(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONUTF8": "1"},
             check=False,
         )
         for flags in ([], ["--forceall"])
@@ -232,6 +237,24 @@ def _status(arguments: list[str]) -> str:
         if dry_run.returncode:
             sys.exit(dry_run.stdout)
     return explain(*(dry_run.stdout for dry_run in dry_runs))
+
+
+def _told_in_full(arguments: list[str]) -> list[str]:
+    """Let Snakemake leave out no more than its host, whatever the arguments or a profile ask for.
+
+    What follows two dashes are targets, so this goes in front of them.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--quiet", "host", *arguments[end:]]
+
+
+def _print(text: str) -> None:
+    """Print a text, of which whoever reads it, such as ``head``, may want no more than a part."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

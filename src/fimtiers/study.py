@@ -11,10 +11,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fimtiers.declared import as_declared, entries_as_declared
+from fimtiers.dropped import without_dropped
 from fimtiers.mathtext import unreadable_mathtext
 
 SUBSTRATES = Path(__file__).parent / "substrates"
@@ -99,8 +101,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        The configuration as Snakemake hands it over. A system or sweep that is null is left out,
-        so that one file can drop what an earlier one has; figures lose the sweep as well.
+        The configuration as Snakemake hands it over. An entry that is null is left out, so that
+        one file can drop what an earlier one has (see `fimtiers.dropped`).
     schema
         JSON Schema of the configuration; the settings of each system are checked against the
         ``SETTINGS`` of its substrate.
@@ -111,7 +113,7 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the entry, its value and what is allowed.
     """
     _check_plain(config, ("config",))
-    config = _without_dropped(config)
+    config = without_dropped(config)
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
     systems = {
@@ -124,7 +126,9 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
                 f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
                 f"{suggestion(system.corrects, systems)}"
             )
-    panel = {name: tuple(members) for name, members in config["panel"].items()}
+    panel = {
+        name: tuple(config["panel"][name]) for name in schema["properties"]["panel"]["properties"]
+    }
     _check_panel(panel, systems)
     _check_folders(config.get("pathvars", {}))
     statistics = config["statistics"]
@@ -189,39 +193,6 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the systems and sweeps that a later file set to null."""
-    if not isinstance(config, dict):
-        return config  # which the schema refuses in words
-    kept = dict(config)
-    if isinstance(systems := config.get("systems"), dict):
-        kept["systems"] = _without_null(systems)
-    mechanism = config.get("mechanism")
-    if isinstance(mechanism, dict) and isinstance(sweeps := mechanism.get("sweeps"), dict):
-        kept["mechanism"] = {**mechanism, "sweeps": _without_null(sweeps)}
-        dropped = {name for name, sweep in sweeps.items() if sweep is None}
-        if isinstance(figures := mechanism.get("figures"), dict):
-            kept["mechanism"]["figures"] = {
-                figure: _without_names(panels, dropped) for figure, panels in figures.items()
-            }
-    return kept
-
-
-def _without_names(panels: Any, dropped: set[str]) -> Any:
-    if not isinstance(panels, dict):
-        return panels
-    return {
-        title: [name for name in shown if not (isinstance(name, str) and name in dropped)]
-        if isinstance(shown, list)
-        else shown
-        for title, shown in panels.items()
-    }
-
-
-def _without_null(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: entry for name, entry in entries.items() if entry is not None}
-
-
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:
     """Refuse what YAML can say but no study means: loops, dates, NaN, names that are no text."""
     where = ".".join(path)
@@ -258,7 +229,8 @@ def _is_integer(checker: Any, value: Any) -> bool:
 
 def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     table = schema["properties"]["statistics"]["properties"]
-    return {**{key: spec["default"] for key, spec in table.items() if "default" in spec}, **entries}
+    defaults = {key: spec["default"] for key, spec in table.items() if "default" in spec}
+    return entries_as_declared({**defaults, **entries}, table)
 
 
 def _seeds(own: list[int], config: Mapping[str, Any]) -> list[int]:
@@ -274,7 +246,7 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         table = substrate_settings(entry["substrate"])
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None
-    given = dict(entry.get("settings", {}))
+    given = _without_null(entry.get("settings", {}), table)
     sweep = {key: tuple(values) for key, values in entry.get("sweep", {}).items()}
     both = sorted(set(given) & set(sweep))
     if both:
@@ -303,7 +275,13 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         runtime=entry.get("runtime", 10),
     )
     for point, settings in system.points():
-        check(settings, properties, f"{where}.settings" + ("" if not sweep else f" at {point}"))
+        at = f"{where}.settings" + ("" if not sweep else f" at {point}")
+        check(settings, properties, at)
+        for key in (key for key, value in table.items() if value.get("format") == "path"):
+            if isinstance(path := settings.get(key), str) and not Path(path).exists():
+                raise StudyError(
+                    f"{at}.{key}: there is no {path!r}; it is looked for in {Path.cwd()}"
+                )
     if system.probe_counts and "probes" not in table:
         raise StudyError(f"{where}.probe_counts: substrate {system.substrate!r} has no probes")
     if system.probe_counts and "probes" in sweep:
@@ -312,7 +290,21 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         check(count, table["probes"], f"{where}.probe_counts")
     if fault := unreadable_mathtext(system.label):
         raise StudyError(f"{where}.label: {fault}")
-    return system
+    return replace(
+        system,
+        settings=entries_as_declared(system.settings, table),
+        sweep={
+            name: tuple(as_declared(value, table[name]) for value in sweep[name])
+            for name in table
+            if name in sweep
+        },
+    )
+
+
+def _without_null(given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that a later file dropped; of some, null is a value."""
+    nullable = {name for name, spec in table.items() if "null" in spec.get("type", ())}
+    return {name: value for name, value in given.items() if value is not None or name in nullable}
 
 
 def _check_folders(folders: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from fimtiers.dropped import VALUES
 from fimtiers.study import StudyError, suggestion
 from fimtiers.yaml_faults import duplicate_keys, misread_numbers
 
@@ -123,7 +124,8 @@ def _nulls(content: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
         for name, value in content.items():
             if value is None:
                 yield (*above, str(name))
-            yield from _nulls(value, (*above, str(name)))
+            if name not in VALUES:
+                yield from _nulls(value, (*above, str(name)))
 
 
 def _removes_nothing(earlier: Sequence[Any], place: tuple[str, ...]) -> str | None:

@@ -129,6 +129,11 @@ def read_checks(study: Study) -> dict[str, str]:
     for name, system in checks.items():
         if system not in study.systems:
             raise StudyError(f"mechanism.checks.{name}: {system!r} is not a system of this study")
+    if OBSERVED_AS in entries and "observables" not in checks:
+        raise StudyError(
+            f"mechanism.checks.{OBSERVED_AS}: names points of the system under observables, which "
+            "is not given"
+        )
     for point in entries.get(OBSERVED_AS, {}):
         points = [name for name, _ in study.systems[checks["observables"]].points()]
         if point not in points:
@@ -197,7 +202,7 @@ def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
         experiment=published.get("experiment"),
         subset=published.get("subset"),
         differs=published.get("differs"),
-        fit_from=entry.get("fit_from", 0),
+        fit_from=float(entry.get("fit_from", 0)),
         untrained=entry.get("untrained"),
         points=_points(where, system, axis, fixed, template),
     )

@@ -67,7 +67,7 @@ def _scalars(node: Any, above: tuple[Any, ...] = ()) -> Iterator[yaml.ScalarNode
 
 def duplicate_keys(path: Path) -> list[str]:
     """Find the keys that a YAML file gives twice; YAML itself silently keeps the last."""
-    root = yaml.compose(path.read_text())
+    root = yaml.compose(path.read_text(encoding="utf-8"))
     return list(_duplicates(root, ())) if root else []
 
 

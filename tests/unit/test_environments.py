@@ -71,7 +71,9 @@ def rules_by_environment():
         for rule in RULE.findall(path.read_text()):
             environment = re.search(r'envs/(\w+\.yaml)"', rule)
             if environment:
-                pairs.append((re.search(r"\$FIMTIERS_SCRIPTS/(\w+\.py)", rule)[1], environment[1]))
+                pairs.append(
+                    (re.search(r'"\$FIMTIERS_SCRIPTS/(\w+\.py)"', rule)[1], environment[1])
+                )
     return pairs
 
 

@@ -1,8 +1,9 @@
 # The study, read and checked, and the functions that rules use. No rule lives here.
 
+import atexit
+import functools
 import json
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +23,9 @@ if not SOURCE.is_dir():
     )
 sys.path.insert(0, str(SOURCE))
 
+from fimtiers.commit import commit_of
+from fimtiers.data_files import named_files
+from fimtiers.failures import causes
 from fimtiers.figures import figure_numbers
 from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, read_study
@@ -35,6 +39,10 @@ class RefusedStudy(WorkflowError):
     __traceback__ = None
 
 
+# Jobs, wherever they run, append to this file why they failed.
+CAUSES = Path(".snakemake/causes.txt").resolve()
+TABLE_FILES = ["csv", "html"]
+FIGURE_FILES = ["svg", "pdf", "rst"]
 DEFAULT_STUDY = Path("config/config.yaml")
 if "systems" not in config and not workflow.configfiles:
     if DEFAULT_STUDY.exists() and (fault := syntax_error(DEFAULT_STUDY)):
@@ -52,7 +60,9 @@ def as_typed(path):
 
 def load_study():
     """The study of this run, or one clear message of what is wrong with it."""
-    schema = yaml.safe_load((WORKFLOW / "schemas/config.schema.yaml").read_text())
+    schema = yaml.safe_load(
+        (WORKFLOW / "schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
     files = [as_typed(path) for path in workflow.configfiles]
     default = (
         DEFAULT_STUDY if DEFAULT_STUDY.exists() else WORKFLOW.parent / DEFAULT_STUDY
@@ -68,6 +78,17 @@ def load_study():
 STUDY = load_study()
 
 
+def as_json(value=None, /, **entries):
+    """Parameters as text: equal settings give equal texts, in whatever order they are written."""
+    return json.dumps(entries if value is None else value, sort_keys=True)
+
+
+@functools.cache
+def commit():
+    """The commit of the code, asked for once in a run."""
+    return commit_of(WORKFLOW.parent)
+
+
 def names(chosen):
     """A wildcard constraint that matches the names in `chosen`, or nothing."""
     return "|".join(chosen) or "$^"
@@ -81,21 +102,33 @@ def substrate_module(wildcards):
     return f"fimtiers.substrates.{system_of(wildcards).substrate}"
 
 
-def code_of(script, *modules):
+def code_of(script, *modules, files={}):
     """What the result of `script` depends on in this repository and outside it, as one parameter.
 
     Hashes of the import closure and versions of the packages that it imports. Modules that the
     script loads by name, and not by an import statement, are given after it.
     """
     roots = (SCRIPTS / script, *modules)
-    return json.dumps({**code_closure(*roots), **package_versions(*roots)})
+    return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
 
 
 def substrate_code(script, *functions):
-    """What `script` depends on, if all that it calls of a substrate are these functions."""
-    return lambda wildcards: code_of(
-        script, *(f"{substrate_module(wildcards)}:{name}" for name in functions)
-    )
+    """What `script` depends on, if all that it calls of a substrate are these functions.
+
+    A setting that is the path of a file, such as a checkpoint, counts with the file's content.
+    """
+
+    def depends_on(wildcards):
+        roots = (f"{substrate_module(wildcards)}:{name}" for name in functions)
+        points = dict(system_of(wildcards).points())
+        chosen = (
+            [points[wildcards.point]]
+            if "point" in wildcards.keys()
+            else points.values()
+        )
+        return code_of(script, *roots, files=named_files(chosen))
+
+    return depends_on
 
 
 def environment(wildcards):
@@ -138,20 +171,49 @@ def statistics_settings(*entries):
     return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
 
 
+# The targets name all that rules make, so that a file that is deleted is noticed, and made again.
+
+
+def data_targets(systems):
+    """The data files of systems: states, those of each point where it has a job of its own, F, tiers."""
+    stages = ["states", "fisher", "tiers"]
+    points = [
+        f"<results>/states/{name}/{point}.nc"
+        for name in systems
+        if STUDY.systems[name].split
+        for point, _ in STUDY.systems[name].points()
+    ]
+    files = collect("<results>/{stage}/{system}.nc", stage=stages, system=systems)
+    return [*points, *files]
+
+
 def statistics_targets():
     """All statistics of this study: those of each panel, and those that it has the systems for."""
     by_panel = [
+        "observations.csv",
+        "intervals.csv",
         "point_intervals.csv",
         "dichotomy.json",
         "thresholds.csv",
+        "roc.csv",
+        "leave_one_system_out.csv",
+        "convergence.csv",
         "margin.csv",
         "probe_limits.csv",
+        "partition_free.csv",
         "partition_free.json",
         "classifier.json",
     ]
     targets = collect(
         "<results>/statistics/{panel}/{name}", panel=STUDY.panel, name=by_panel
     )
+    targets += collect(
+        "<results>/convergence/{system}.nc",
+        system=dict.fromkeys(
+            name for panel in STUDY.panel for name in converging(panel)
+        ),
+    )
+    targets.append("<results>/statistics/published/pseudodata_thresholds.csv")
     targets.append("<results>/statistics/published/pseudodata_bootstrap.json")
     targets.append("<results>/statistics/exponents.csv")
     if "uniqueness" in STUDY.config["statistics"]:
@@ -207,12 +269,20 @@ def published_names(panel):
     }
 
 
-def repeat_causes(logs):
-    """Say again at the very end why jobs failed: messages of other jobs may have followed."""
-    text = "".join(Path(log).read_text() for log in logs)
-    causes = re.findall(r"^\S+ \S+ (\w+ failed: .+)$", text, re.MULTILINE)
-    if causes:
-        print("Cause:", *dict.fromkeys(causes), sep="\n    ", file=sys.stderr)
+def begin_run():
+    """Forget the causes of an earlier run; where files are only touched, keep their records.
+
+    The record of a file says with what it was really made. Snakemake would write those of today
+    over it, and call old results up to date.
+    """
+    CAUSES.unlink(missing_ok=True)
+    if workflow.touch:
+        workflow.execution_settings.keep_metadata = False
+
+
+def say_causes_last():
+    """Say why jobs failed when all else has been said: messages of other jobs may follow."""
+    atexit.register(print, causes(CAUSES), sep="\n", file=sys.stderr)
 
 
 def prepare_shell():
@@ -225,6 +295,7 @@ def prepare_shell():
         f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
         f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}"
         "${{PYTHONPATH:+:$PYTHONPATH}}",  # where a substrate finds a model of the user's
+        f"export FIMTIERS_CAUSES={shlex.quote(str(CAUSES))}",
         "export PYTHONHASHSEED=0",
     ]
     if not workflow.deployment_settings.deployment_method:
@@ -235,14 +306,26 @@ def prepare_shell():
 
 
 def prepare_cache():
-    """Make the folder that checkouts share, if this run names one."""
+    """Make the folder that checkouts share, if this run names one, open to all who share it.
+
+    Snakemake opens the files in it to all, whatever the umask; a private folder would shut them in.
+    """
     if folder := os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
+        made = [
+            path for path in (Path(folder), *Path(folder).parents) if not path.exists()
+        ]
         Path(folder).mkdir(parents=True, exist_ok=True)
+        for path in made:
+            path.chmod(0o777 if path == Path(folder) else 0o755)
 
 
 prepare_shell()
 prepare_cache()
 
 
+onstart:
+    begin_run()
+
+
 onerror:
-    repeat_causes(log)
+    say_causes_last()

@@ -4,10 +4,11 @@
 # Gives:    <results>/figures/*.svg, *.pdf and *.rst
 
 FIGURES = collect(
-    "<results>/figures/{figure}_{panel}.svg",
+    "<results>/figures/{figure}_{panel}.{kind}",
     figure=["dichotomy", "log_fisher", "thresholds", "invariants"],
     panel=STUDY.panel,
-) + ["<results>/figures/margin.svg"]
+    kind=FIGURE_FILES,
+) + collect("<results>/figures/margin.{kind}", kind=FIGURE_FILES)
 
 
 rule plot_dichotomy:
@@ -39,7 +40,7 @@ rule plot_dichotomy:
         ),
         code=code_of("plot_dichotomy.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_dichotomy.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_dichotomy.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--intervals {input.intervals:q} --published {input.published:q} --output {output:q}"
 
@@ -73,7 +74,7 @@ rule plot_log_fisher:
         ),
         code=code_of("plot_log_fisher.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_log_fisher.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_log_fisher.py" --log {log:q} '
         "--settings {params.settings:q} --fisher {input:q} --output {output:q}"
 
 
@@ -105,7 +106,7 @@ rule plot_thresholds:
         settings=panel_settings("threshold", number=number_of("thresholds")),
         code=code_of("plot_thresholds.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_thresholds.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_thresholds.py" --log {log:q} '
         "--settings {params.settings:q} --roc {input.roc:q} --thresholds {input.thresholds:q} "
         "--windows {input.windows:q} --published {input.published:q} --output {output:q}"
 
@@ -135,7 +136,7 @@ rule plot_invariants:
         settings=panel_settings(number=number_of("invariants")),
         code=code_of("plot_invariants.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_invariants.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_invariants.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -176,6 +177,6 @@ rule plot_margin:
         ),
         code=code_of("plot_margin.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_margin.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_margin.py" --log {log:q} '
         "--settings {params.settings:q} --margin {input.margin:q} "
         "--convergence {input.convergence:q} --output {output:q}"

@@ -29,7 +29,7 @@ rule measure_initialised:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("measure_initialised.py", "build_state", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_initialised.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_initialised.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -65,17 +65,17 @@ rule describe_sweep:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=code_of("describe_sweep.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/describe_sweep.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/describe_sweep.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
         "--tiers {input.tiers:q} --output {output:q}"
 
 
 rule evaluate_checks:
     input:
-        pooling=fisher_of_check("pooling"),
-        spectrum=fisher_of_check("spectrum"),
-        observables=fisher_of_check("observables"),
-        states=lambda wildcards: f"<results>/states/{CHECKS['observables']}.nc",
+        pooling=file_of_check("pooling"),
+        spectrum=file_of_check("spectrum"),
+        observables=file_of_check("observables"),
+        states=file_of_check("observables", stage="states"),
     output:
         "<results>/statistics/sweeps/checks.csv",
     log:
@@ -89,7 +89,7 @@ rule evaluate_checks:
         settings=lambda wildcards: check_settings(),
         code=code_of("evaluate_checks.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/evaluate_checks.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/evaluate_checks.py" --log {log:q} '
         "--settings {params.settings:q} --pooling {input.pooling:q} "
         "--spectrum {input.spectrum:q} --observables {input.observables:q} "
         "--states {input.states:q} --output {output:q}"
@@ -113,10 +113,10 @@ rule sample_weight_draws:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(STUDY.config.get("mechanism", {}).get("weight_draws")),
+        settings=as_json(STUDY.config.get("mechanism", {}).get("weight_draws", {})),
         code=code_of("sample_weight_draws.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/sample_weight_draws.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/sample_weight_draws.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -182,7 +182,7 @@ rule tabulate_sweeps:
         settings=lambda wildcards: sweep_settings(SWEEPS),
         code=code_of("tabulate_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/tabulate_sweeps.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/tabulate_sweeps.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} {input.checks:q} "
         "--published_means {input.published_means:q} "
         "--published_runs {input.published_runs:q} --published_fits {input.published_fits:q} "

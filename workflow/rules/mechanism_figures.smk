@@ -33,7 +33,7 @@ rule plot_sweeps:
         ),
         code=code_of("plot_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_sweeps.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_sweeps.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -62,7 +62,7 @@ rule plot_depth_law:
         settings=lambda wildcards: sweep_figure("depth_law"),
         code=code_of("plot_depth_law.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_depth_law.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -93,7 +93,7 @@ rule plot_variance:
         settings=lambda wildcards: sweep_figure("variance"),
         code=code_of("plot_variance.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_variance.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -122,7 +122,7 @@ rule plot_theory:
         settings=lambda wildcards: sweep_figure("theory"),
         code=code_of("plot_theory.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_theory.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
         "--output {output:q}"
 
@@ -155,5 +155,5 @@ rule plot_layers:
         settings=lambda wildcards: sweep_figure("layers", deepest=deepest("layers")),
         code=code_of("plot_layers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_layers.py" --log {log:q} '
         "--settings {params.settings:q} --layers {input:q} --output {output:q}"

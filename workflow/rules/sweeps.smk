@@ -19,31 +19,35 @@ SWEPT_OR_CHECKED = list(dict.fromkeys([*SWEPT, *CHECKED]))
 UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 
 
-SWEEP_TABLES = collect(
-    "<results>/tables/sweeps_{table}.csv",
-    table=(
-        [
-            "runs",
+SWEEP_TABLES = []
+if SWEEPS:
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.{kind}",
+        table=[
             "training_means",
             "per_seed",
             "agreement",
             "published_fits",
             "fits",
             "probe_limits",
-        ]
-        if SWEEPS
-        else []
-    ),
-)
-
-
+        ],
+        kind=TABLE_FILES,
+    )
+    SWEEP_TABLES.append("<results>/tables/sweeps_runs.csv")
+    SWEEP_TABLES += collect(
+        "<results>/statistics/sweeps/{system}{part}.csv",
+        system=SWEPT,
+        part=["", "_layers"],
+    )
+    if CHECKS:
+        SWEEP_TABLES.append("<results>/statistics/sweeps/checks.csv")
 if "weight_draws" in STUDY.config.get("mechanism", {}):
-    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
+    SWEEP_TABLES += collect("<results>/tables/weight_draws.{kind}", kind=TABLE_FILES)
 
 
 def sweep_settings(sweeps):
     """The points of sweeps and what they repeat, as JSON."""
-    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
+    return as_json({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
 
 
 def check_settings():
@@ -56,17 +60,20 @@ def check_settings():
         STUDY.config.get("mechanism", {}).get("checks", {}).get("observed_as", {})
     )
     settings.get("observables", {})["points"] = observed_as
-    return json.dumps(settings)
+    return as_json(settings)
 
 
-def fisher_of_check(check):
-    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
+def file_of_check(check, stage="fisher"):
+    """The file that a check reads; none, if the study leaves the check out."""
+    return [f"<results>/{stage}/{CHECKS[check]}.nc"] if check in CHECKS else []
 
 
 SWEEP_FIGURES = read_figures(STUDY)
 OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
 MECHANISM_FIGURES = collect(
-    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
+    "<results>/figures/mechanism_{figure}.{kind}",
+    figure=SWEEP_FIGURES,
+    kind=FIGURE_FILES,
 )
 
 

@@ -43,4 +43,4 @@ def save_figure(
         with figure_style(), atomic(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
     with atomic(text) as temporary:
-        temporary.write_text(f"{caption}\n")
+        temporary.write_text(f"{caption}\n", encoding="utf-8")
