@@ -119,10 +119,11 @@ def test_a_figure_of_something_else_than_sweeps_is_refused():
 
 @pytest.mark.parametrize(
     ("sweep", "count"),
-    [({"fit_from": 2}, 2), ({"axis": "initialisation", "where": {"depth": 2}}, 0)],
+    [({"fit_from": 2}, 2), ({"system": "wide", "axis": "width", "where": {}}, 0)],
 )
 def test_a_depth_law_needs_three_depths(sweep, count):
     config = copy.deepcopy(CONFIG)
+    config["systems"]["wide"] = {**NET, "ratio_rule": "percentile", "sweep": {"width": [4, 8, 16]}}
     config["mechanism"]["figures"] = {"depth_law": {"both": ["he", "torch"]}}
     config["mechanism"]["sweeps"]["torch"].update({"fit_from": 1})
     assert read_sweeps(read_study(config, SCHEMA))
