@@ -31,6 +31,7 @@ UNRECORDED = re.compile(r"^(\d+) jobs have missing provenance/metadata", re.MULT
 TARGETS = ("all", "panel", "mechanism")
 FOLLOWS = "follows from the above"
 DEFAULT, SMOKE = Path("config/config.yaml"), Path("config/smoke.yaml")
+NOTHING_YET = "nothing of the default study is there yet."
 WIDTH = 100
 
 
@@ -217,7 +218,7 @@ def main(arguments: list[str]) -> None:
         return
     texts = [f"{name}: {text}" for name, text in zip(studies, texts, strict=True)]
     if "make" not in studies:
-        texts.append("make: nothing of the default study is there yet.")
+        texts.append(f"make: {NOTHING_YET}")
     _print("\n\n".join(texts))
 
 

@@ -1,4 +1,6 @@
 import re
+import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from fimtiers.tiers import tier_ratio
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "hooks"))
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 
 
@@ -44,6 +47,56 @@ def test_the_page_of_results_names_every_file_that_a_rule_makes():
     names = {name.replace("{panel}", "PANEL").replace(".html", ".csv") for name in made}
     names = {re.sub(r"\.(svg|pdf|rst)$", "", name) for name in names}
     assert [name for name in names if "{" not in name and f"`{name}`" not in page] == []
+
+
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "config/README.md"]
+
+
+def test_each_command_names_the_snakemake_of_the_environment_that_make_builds():
+    texts = [
+        *PAGES,
+        *(ROOT / "config").glob("*.yaml"),
+        *(ROOT / "workflow/profiles").rglob("*.yaml"),
+    ]
+    for path in texts:
+        bare = re.findall(r"(?<![\w/.-])snakemake -\S+", path.read_text())
+        assert bare == [], path
+        assert re.findall(r"^(?:\$ )?snakemake\b.*", path.read_text(), re.MULTILINE) == [], path
+
+
+def test_one_place_holds_the_address_of_the_repository(tmp_path):
+    from pages import CLONE, with_address
+
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert citation.count("repository-code: ") == 1
+    for page in ("README.md", "docs/tutorial.md"):
+        text = (ROOT / page).read_text()
+        assert f"{CLONE} fimtiers\n" in text
+        assert "ADDRESS is the `repository-code` in" in " ".join(text.split())
+        published = tmp_path / "CITATION.cff"
+        published.write_text(
+            citation.replace("# repository-code: ADDRESS", "repository-code: there")
+        )
+        assert "git clone there fimtiers\n" in with_address(text, published)
+    clones = [path for path in PAGES if "git clone" in path.read_text()]
+    assert {path.name for path in clones} == {"README.md", "tutorial.md"}
+
+
+def test_the_citation_and_the_changelog_have_the_version_and_its_date():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation["version"] == project["version"]
+    heading = f"## {citation['version']}, {citation['date-released']}"
+    assert heading in (ROOT / "CHANGELOG.md").read_text().splitlines()
+
+
+def test_the_pages_say_where_a_study_of_ones_own_writes():
+    for page in (
+        "config/README.md",
+        "docs/reference/commands.md",
+        "docs/how-to/add-a-substrate.md",
+    ):
+        assert "pathvars" in (ROOT / page).read_text()
 
 
 def test_the_catalogue_of_workflows_is_told_what_is_there():
