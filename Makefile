@@ -1,6 +1,6 @@
 # `make` runs the default study, `make test` the whole test suite; both build .venv if missing.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
@@ -88,21 +88,23 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 	@mkdir -p reports
 	@$(BIN)/snakemake --quiet all --report $@
 
-# The stamp is written last, so an installation that was interrupted is begun anew.
-.venv/installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo 'fimtiers needs Python 3.11; set PYTHON=/path/to/python3.11'; exit 1; }
-	@rm -rf .venv && $(PYTHON) -m venv .venv \
-	  || { echo 'no venv module: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@touch $@
+# What an environment holds is said by a copy of its lock in it. The copy's content counts, and not
+# its time: one that differs, or is not there, is made anew, in place of the old one when it is whole.
+INSTALL := $(PYTHON) src/fimtiers/installation.py
+stale = $(shell cmp -s $(1) $(2) || echo stale)
+ifneq ($(call stale,requirements.lock,.venv/installed),)
+.PHONY: .venv/installed
+endif
+ifneq ($(call stale,requirements-benchmark.txt,.venv-benchmark/installed),)
+.PHONY: .venv-benchmark/installed
+endif
+
+.venv/installed:
+	@$(INSTALL) .venv requirements.lock
 
 # torchvision comes along for a peer that does not need it, built for another torch.
-.venv-benchmark/installed: requirements-benchmark.txt
-	@$(PYTHON) -m venv --clear .venv-benchmark
-	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@.venv-benchmark/bin/python -m pip uninstall --quiet --yes torchvision
-	@touch $@
+.venv-benchmark/installed:
+	@$(INSTALL) .venv-benchmark requirements-benchmark.txt --without torchvision
 
 # After a run was killed by force: allow runs again. Make sure first that none is alive.
 unlock: .venv/installed

@@ -14,15 +14,18 @@ HASH_DIGITS = 12
 BLOCK_BYTES = 1 << 20
 
 
-def named_files(settings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def named_files(
+    settings: Iterable[Mapping[str, Any]], table: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
     """Hash the content of every file and folder that a text among some settings names.
 
     Parameters
     ----------
     settings
-        Those of each point. A text counts wherever it stands, if it is the path of something that
-        is there, absolute or from the folder of the run, and has a slash or a dot in it: a bare
-        word is taken for the name of a choice.
+        Those of each point. A text counts if it is the path of something that is there, absolute
+        or from the folder of the run.
+    table
+        ``SETTINGS`` of the substrate. Where it lists the allowed values, these are no paths.
 
     Returns
     -------
@@ -30,9 +33,16 @@ def named_files(settings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         ``file PATH`` to a hash: of the bytes of a file, or of the names and bytes of all in a
         folder. Neither times nor permissions count.
     """
-    texts = sorted({text for values in settings for text in _texts(values)})
-    paths = {text: Path(text) for text in texts if _looks_like_path(text)}
-    return {f"file {text}": _digest(path) for text, path in paths.items() if path.exists()}
+    free = [name for name, schema in table.items() if "enum" not in schema]
+    texts = {text for point in settings for name in free for text in _texts(point.get(name))}
+    return {f"file {text}": _digest(Path(text)) for text in sorted(texts) if _exists(text)}
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except OSError:  # longer than a name can be
+        return False
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -44,10 +54,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
-
-
-def _looks_like_path(text: str) -> bool:
-    return "/" in text or ("." in text and text.strip(".") != "")
 
 
 def _digest(path: Path) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 VALUES = ("settings", "where")
 """Entries in which null is a value: only a substrate knows whether its settings can be null."""
 
+NEEDED = ("systems", "panel", "statistics")
+"""What no study can do without: null stays there, and is refused."""
+
 
 def without_dropped(config: Any) -> Any:
     """Leave out every entry that is null, and every mention of a system or sweep that is.
@@ -19,7 +22,8 @@ def without_dropped(config: Any) -> Any:
     """
     if not isinstance(config, dict):
         return config
-    kept = _without_null(config)
+    needed = {name: None for name in NEEDED if name in config and config[name] is None}
+    kept = {**_without_null(config), **needed}
     dropped = _null_in(config.get("systems"))
     for section, entry in (
         ("statistics", "uniqueness"),

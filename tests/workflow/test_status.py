@@ -9,10 +9,10 @@ import pytest
 from fimtiers.status import NOTHING_YET, known_studies
 
 
-def status(checkout):
+def status(checkout, *arguments):
     """Print the status and split it into its blocks."""
     done = subprocess.run(
-        [sys.executable, "-m", "fimtiers.status"],
+        [sys.executable, "-m", "fimtiers.status", *arguments],
         cwd=checkout.root,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout.root / "src")},
         capture_output=True,
@@ -29,9 +29,22 @@ def status(checkout):
 
 
 def test_a_finished_study_is_said_to_be_done(clone):
-    head, causes = status(clone)
-    assert head.endswith("jobs are done and up to date.")
+    head, causes = status(clone, "--quiet", "rules", "--", "all")
+    done, total = re.fullmatch(r"(\d+) of (\d+) jobs are done and up to date.", head).groups()
+    assert done == total != "0"
     assert causes == {}
+
+
+def test_a_reader_that_wants_the_first_lines_alone_breaks_nothing(untouched):
+    printed = f"import fimtiers.status; fimtiers.status._print('→ line\\n' * {10**6})"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", '"$0" -c "$1" | head -1', sys.executable, printed],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(untouched.root / "src")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "→ line\n", "")
 
 
 def test_a_fresh_checkout_has_no_results_yet(fresh):

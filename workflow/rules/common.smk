@@ -28,7 +28,7 @@ from fimtiers.data_files import named_files
 from fimtiers.failures import causes
 from fimtiers.figures import figure_numbers
 from fimtiers.provenance import code_closure, package_versions
-from fimtiers.study import StudyError, read_study
+from fimtiers.study import StudyError, read_study, substrate_settings
 from fimtiers.study_files import check_files, check_whole
 from fimtiers.yaml_faults import syntax_error
 
@@ -73,6 +73,12 @@ def load_study():
         return read_study(config, schema)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
+
+
+def no_python(error):
+    return f"{error.filename}, line {error.lineno}: this is no Python: {error.msg}"
 
 
 STUDY = load_study()
@@ -87,6 +93,9 @@ def as_json(value=None, /, **entries):
 def commit():
     """The commit of the code, asked for once in a run."""
     return commit_of(WORKFLOW.parent)
+
+
+settings_table = functools.cache(substrate_settings)
 
 
 def names(chosen):
@@ -109,7 +118,15 @@ def code_of(script, *modules, files={}):
     script loads by name, and not by an import statement, are given after it.
     """
     roots = (SCRIPTS / script, *modules)
-    return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
+    try:
+        return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
+
+
+def files_of(wildcards, points):
+    """Content of the files that settings of these points name."""
+    return named_files(points, settings_table(system_of(wildcards).substrate))
 
 
 def substrate_code(script, *functions):
@@ -126,7 +143,7 @@ def substrate_code(script, *functions):
             if "point" in wildcards.keys()
             else points.values()
         )
-        return code_of(script, *roots, files=named_files(chosen))
+        return code_of(script, *roots, files=files_of(wildcards, chosen))
 
     return depends_on
 
@@ -171,7 +188,7 @@ def statistics_settings(*entries):
     return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
 
 
-# The targets name all that rules make, so that a file that is deleted is noticed, and made again.
+# Targets name every file that is made, so that one which is deleted is noticed and made again.
 
 
 def data_targets(systems):
