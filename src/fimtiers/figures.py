@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from fimtiers.study import Study, StudyError, read_study, suggestion
+from fimtiers.schema_faults import StudyError, suggestion
+from fimtiers.study import Study, read_study
 from fimtiers.sweeps import read_figures
 
 OF_A_PANEL = ("dichotomy", "log_fisher", "thresholds", "invariants")

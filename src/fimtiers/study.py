@@ -5,10 +5,8 @@ accepts are read from its source, not by importing it.
 """
 
 import ast
-import difflib
 import itertools
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,18 +16,13 @@ from typing import Any
 from fimtiers.declared import as_declared, entries_as_declared
 from fimtiers.dropped import without_dropped
 from fimtiers.mathtext import unreadable_mathtext
+from fimtiers.schema_faults import StudyError, check, short, suggestion
 
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
 FEWEST_IN_GROUP = 2
 DEEPEST = 20
 LARGEST = 2**63
-TEXT_TO_YAML = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,3}|0\d{1,18}")
-"""Numbers that YAML 1.1 reads as text."""
-
-
-class StudyError(ValueError):
-    """A study that cannot be run, with the entry, the value and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -173,26 +166,6 @@ def substrate_names() -> list[str]:
     return sorted(p.stem for p in SUBSTRATES.glob("*.py") if not p.stem.startswith("_"))
 
 
-def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
-    """Check a value against a JSON Schema.
-
-    Raises
-    ------
-    StudyError
-        One line for each fault: where, the value, and what is allowed.
-    """
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
-    validator = extend(Draft202012Validator, type_checker=checker)(schema)
-    errors = sorted(validator.iter_errors(value), key=lambda error: list(error.path))
-    if errors:
-        raise StudyError(
-            "\n".join(dict.fromkeys(_explain(error, where, value) for error in errors))
-        )
-
-
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:
     """Refuse what YAML can say but no study means: loops, dates, NaN, names that are no text."""
     where = ".".join(path)
@@ -202,29 +175,24 @@ def _check_plain(value: Any, path: tuple[str, ...]) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not key.isprintable():
                 raise StudyError(
-                    f"{where}: {_short(repr(key))} is not allowed; names are plain text"
+                    f"{where}: {short(repr(key))} is not allowed; names are plain text"
                 )
-            _check_plain(item, (*path, _short(key)))
+            _check_plain(item, (*path, short(key)))
     elif isinstance(value, list):
         for position, item in enumerate(value):
             _check_plain(item, (*path, str(position)))
     elif isinstance(value, str):
         if not value.isprintable():
-            raise StudyError(f"{where}: {_short(repr(value))} is not allowed; use plain text")
+            raise StudyError(f"{where}: {short(repr(value))} is not allowed; use plain text")
     elif isinstance(value, int | float):
         if not abs(value) <= LARGEST:
             shown = value if isinstance(value, float) else "an integer of this size"
             raise StudyError(f"{where}: {shown} is not allowed; the largest number is {LARGEST}")
     elif value is not None:
         raise StudyError(
-            f"{where}: {_short(repr(value))} is not allowed; expected text, a number, a list or "
+            f"{where}: {short(repr(value))} is not allowed; expected text, a number, a list or "
             "named entries"
         )
-
-
-def _is_integer(checker: Any, value: Any) -> bool:
-    """Tell integers from floats: 8.0 is no number of sites."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -357,85 +325,3 @@ def _literal(path: Path, node: ast.stmt) -> dict[str, dict[str, Any]]:
             "without importing the module"
         )
     return settings
-
-
-def _explain(error: Any, where: str, root: Any) -> str:
-    path = ".".join((where, *map(str, error.absolute_path)))
-    if error.validator == "additionalProperties":
-        allowed = list(error.schema.get("properties", {}))
-        unknown = [key for key in error.instance if key not in allowed]
-        return (
-            f"{path}: unknown entry {unknown[0]!r}{suggestion(unknown[0], allowed)}; "
-            f"allowed: {', '.join(allowed)}"
-        )
-    if error.validator == "required":  # jsonschema reports each missing key on its own
-        missing = [repr(key) for key in error.validator_value if key not in error.instance]
-        names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
-        return f"{path}: {names} {'is' if len(missing) == 1 else 'are'} missing" + _meant(
-            error, root
-        )
-    value = json.dumps(error.instance, ensure_ascii=False)
-    return f"{path}: {_short(value)} is not allowed; {_allowed(error)}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _meant(error: Any, root: Any) -> str:
-    """Suggest the complete entry beside an incomplete one whose name is close: it was misspelt."""
-    if not error.absolute_path:
-        return ""
-    *above, name = error.absolute_path
-    for key in above:
-        root = root[key]
-    needed = set(error.validator_value)
-    beside = root.items() if isinstance(root, dict) else ()
-    whole = [key for key, entry in beside if isinstance(entry, dict) and needed <= set(entry)]
-    return suggestion(name, whole)
-
-
-def _as_number(text: Any, kind: Any) -> str:
-    """Say how to write a number that YAML reads as text: it wants 1.0e-3 for 1e-3, and 9 for 09."""
-    if not isinstance(text, str) or kind not in ("number", "integer"):
-        return ""
-    if TEXT_TO_YAML.fullmatch(text) is None:
-        return ""
-    value = float(text)
-    if kind == "integer" or text.isdigit():
-        return f"; YAML reads this as text: write {value:.0f}" if value.is_integer() else ""
-    mantissa, _, power = text.lower().partition("e")
-    mantissa += "" if "." in mantissa else ".0"
-    sign = "" if power[0] in "+-" else "+"
-    return f"; YAML reads this as text: write {mantissa}e{sign}{power}"
-
-
-def _allowed(error: Any) -> str:
-    limit = error.validator_value
-    match error.validator:
-        case "enum":
-            return f"allowed: {', '.join(map(str, limit))}"
-        case "type":
-            kinds = limit if isinstance(limit, str) else " or ".join(limit)
-            return f"expected {kinds}{_as_number(error.instance, limit)}"
-        case "minimum":
-            return f"the smallest allowed value is {limit}"
-        case "exclusiveMinimum":
-            return f"it must be greater than {limit}"
-        case "maximum":
-            return f"the largest allowed value is {limit}"
-        case "exclusiveMaximum":
-            return f"it must be less than {limit}"
-        case "minItems" | "minProperties":
-            return f"at least {limit} needed"
-        case "uniqueItems":
-            return "each value may appear once"
-        case "pattern" | "propertyNames":
-            return f"it must match {limit}"
-    return str(error.message)
-
-
-def suggestion(name: str, allowed: Any) -> str:
-    """Return `` (did you mean 'NAME'?)`` if one of the allowed names is close, else nothing."""
-    close = difflib.get_close_matches(str(name), list(allowed), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fimtiers.dropped import VALUES
-from fimtiers.study import StudyError, suggestion
+from fimtiers.schema_faults import StudyError, suggestion
 from fimtiers.yaml_faults import duplicate_keys, misread_numbers
 
 SECTIONS = ("systems", "panel", "statistics")
