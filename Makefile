@@ -91,19 +91,14 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 # What an environment holds is said by a copy of its lock in it. The copy's content counts, and not
 # its time: one that differs, or is not there, is made anew, in place of the old one when it is whole.
 INSTALL := $(PYTHON) src/fimtiers/installation.py
-stale = $(shell cmp -s $(1) $(2) || echo stale)
-ifneq ($(call stale,requirements.lock,.venv/installed),)
-.PHONY: .venv/installed
-endif
-ifneq ($(call stale,requirements-benchmark.txt,.venv-benchmark/installed),)
-.PHONY: .venv-benchmark/installed
-endif
+if_differs = $(shell cmp -s $(1) $(2) || echo always)
+always:
 
-.venv/installed:
+.venv/installed: $(call if_differs,requirements.lock,.venv/installed)
 	@$(INSTALL) .venv requirements.lock
 
 # torchvision comes along for a peer that does not need it, built for another torch.
-.venv-benchmark/installed:
+.venv-benchmark/installed: $(call if_differs,requirements-benchmark.txt,.venv-benchmark/installed)
 	@$(INSTALL) .venv-benchmark requirements-benchmark.txt --without torchvision
 
 # After a run was killed by force: allow runs again. Make sure first that none is alive.
