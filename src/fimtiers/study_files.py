@@ -61,7 +61,7 @@ def check_whole(
     StudyError
         Naming the files and the missing sections.
     """
-    missing = [name for name in SECTIONS if name not in config]
+    missing = [name for name in SECTIONS if config.get(name) is None]
     if not missing or not set(config) <= set(allowed):
         return
     given = " ".join(map(str, paths)) or "the configuration that is handed over"

@@ -74,6 +74,7 @@ def test_a_study_in_json_with_tabs_is_read_as_json(tmp_path):
     ("config", "missing"),
     [
         ({"systems": {}}, "'panel' and 'statistics' are missing"),
+        ({"systems": {}, "panel": None, "statistics": {}}, "'panel' is missing"),
         ({"statistics": {}, "panel": {}}, "'systems' is missing"),
         ({}, "'systems', 'panel' and 'statistics' are missing"),
     ],

@@ -64,7 +64,7 @@ def replaced(old, new):
             replaced("  matrix:\n", "  matrix:\n    label: $\\fraq$\n"),
             "systems.matrix.label: '$\\\\fraq$' is not allowed; between dollar signs it must be a ",
         ),
-        ("systems:\n", "config.systems: null is not allowed; expected object"),
+        ("systems:\n", "study.yaml: 'systems', 'panel' and 'statistics' are missing, so this "),
         ("systems: [\n", "Config file is not valid JSON or YAML"),
         ("- systems\n", "Config file must be given as JSON or YAML with keys at top level"),
         ("", "Config file must be given as JSON or YAML with keys at top level"),
