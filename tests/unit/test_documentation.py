@@ -5,8 +5,11 @@ import types
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
+from fimtiers import torch_generators
+from fimtiers.networks.modules import fill, module_state
 from fimtiers.tiers import tier_ratio
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +20,7 @@ RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").gl
 
 def test_the_substrate_of_the_how_to_works_as_printed():
     page = (DOCS / "how-to/add-a-substrate.md").read_text()
-    (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    source, _ = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     module = types.ModuleType("linear_output")
     exec(source, module.__dict__)
     settings = {name: schema["default"] for name, schema in module.SETTINGS.items()}
@@ -26,6 +29,35 @@ def test_the_substrate_of_the_how_to_works_as_printed():
     many = module.fisher_diagonal({**settings, "probes": 100_000}, state).fim
     assert (tier_ratio(many) < tier_ratio(few)).all()
     np.testing.assert_allclose(tier_ratio(many), 1, atol=0.02)
+
+
+def test_the_torch_substrate_of_the_how_to_has_the_f_of_its_definition():
+    page = (DOCS / "how-to/add-a-substrate.md").read_text()
+    _, source = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    module = types.ModuleType("two_layers")
+    exec(source, module.__dict__)
+    settings = {"width": 4, "probes": 5}
+    state = module.build_state(settings, np.array([0, 7]))
+    fim = module.fisher_diagonal(settings, state).fim
+    streams = torch_generators.unpack(state.fixed["generator"])
+    for row, theta, stream in zip(fim, state.theta, streams, strict=True):
+        network = fill(lambda: module.network(settings), theta, torch.float64)
+        squares = []
+        for x in module.draw(stream, 5).double().split(1):
+            network.zero_grad()
+            module.loss(network(x), x).sum().backward()
+            squares.append(torch.cat([p.grad.flatten() ** 2 for p in network.parameters()]))
+        np.testing.assert_allclose(row, torch.stack(squares).mean(dim=0), rtol=1e-4, atol=1e-9)
+
+
+def test_buffers_that_the_constructor_loads_are_there_again():
+    def network():
+        module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+        module[1].running_mean[:] = torch.tensor([3.0, 4.0])
+        return module
+
+    state, *_ = module_state(network, np.array([0]), {"weight": "weight", "bias": "bias"})
+    assert fill(network, state.theta[0], torch.float32)[1].running_mean.tolist() == [3, 4]
 
 
 def test_links_between_pages_lead_somewhere():

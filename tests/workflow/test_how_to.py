@@ -25,8 +25,7 @@ def page(name):
 
 
 def block(text, language):
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return found
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0]
 
 
 @pytest.fixture(scope="module")
