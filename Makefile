@@ -11,6 +11,7 @@ SMOKE := --configfile config/config.yaml config/smoke.yaml
 .DEFAULT_GOAL := study
 .PRECIOUS: .venv/installed .venv-benchmark/installed
 .PHONY: study smoke smoke-mechanism test benchmark quotations check format docs clean status unlock
+.PHONY: figure smoke-figure smoke-report clean-smoke
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -23,9 +24,24 @@ smoke: .venv/installed
 smoke-mechanism: .venv/installed
 	@$(SNAKEMAKE) mechanism $(SMOKE)
 
+smoke-report: smoke
+	@mkdir -p reports
+	@$(BIN)/snakemake --quiet all --report reports/smoke.html $(SMOKE) \
+	  -- panel $(if $(wildcard results/smoke/tables/sweeps_runs.csv),mechanism)
+
+# One figure, by its number or the beginning of its name: make figure F=2, make figure F=dichotomy.
+figure smoke-figure status: export PYTHONPATH := src$(if $(PYTHONPATH),:$(PYTHONPATH))
+figure: .venv/installed
+	@figures=$$($(BIN)/python -m fimtiers.figures '$(F)' config/config.yaml) \
+	  && $(SNAKEMAKE) $$figures
+
+smoke-figure: .venv/installed
+	@figures=$$($(BIN)/python -m fimtiers.figures '$(F)' config/config.yaml config/smoke.yaml) \
+	  && $(SNAKEMAKE) $(SMOKE) -- $$figures
+
 # What is done, what will run, and the module or setting that is the cause.
 status: .venv/installed
-	@PYTHONPATH=src $(BIN)/python -m fimtiers.status $(ARGS)
+	@$(BIN)/python -m fimtiers.status $(ARGS)
 
 # Tests that need a program or a right which this machine lacks are left out, and said to be.
 ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
@@ -89,6 +105,9 @@ always:
 # After a run was killed by force: allow runs again. Make sure first that none is alive.
 unlock: .venv/installed
 	@$(BIN)/snakemake --unlock
+
+clean-smoke:
+	rm -rf results/smoke logs/smoke reports/smoke.html
 
 clean:
 	rm -rf results reports logs site

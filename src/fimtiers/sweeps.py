@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fimtiers.mathtext import unreadable_mathtext
 from fimtiers.study import Study, StudyError, System
 
 DEPTHS = ("depth", "length")
@@ -97,6 +98,9 @@ def read_sweeps(study: Study) -> dict[str, Sweep]:
                 f"allowed: {', '.join(sweeps)}"
             )
     for figure, panels in study.config.get("mechanism", {}).get("figures", {}).items():
+        for title in panels:
+            if fault := unreadable_mathtext(title):
+                raise StudyError(f"mechanism.figures.{figure}: {fault}")
         for name in (name for shown in panels.values() for name in shown):
             if name not in sweeps:
                 raise StudyError(
@@ -179,11 +183,20 @@ def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
                 f"{where}.where.{setting}: {value!r} is not swept by system {system.name!r}; "
                 f"allowed: {', '.join(map(str, system.sweep[setting]))}"
             )
+    for value in system.sweep[axis]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise StudyError(
+                f"{where}.axis: {axis!r} has the value {value!r}; a curve needs numbers along its "
+                "axis: name another setting, and this one under where"
+            )
+    label = entry.get("label", name.replace("_", " "))
+    if fault := unreadable_mathtext(label):
+        raise StudyError(f"{where}.label: {fault}")
     published = entry.get("published", {})
     template = published.get("point", f"{axis}={{{axis}}}")
     return Sweep(
         name=name,
-        label=entry.get("label", name.replace("_", " ")),
+        label=label,
         system=system.name,
         axis=axis,
         experiment=published.get("experiment"),

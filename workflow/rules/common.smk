@@ -26,9 +26,11 @@ sys.path.insert(0, str(SOURCE))
 from fimtiers.commit import commit_of
 from fimtiers.data_files import named_files
 from fimtiers.failures import causes
+from fimtiers.figures import figure_numbers
 from fimtiers.provenance import code_closure, package_versions
 from fimtiers.study import StudyError, read_study, substrate_settings
-from fimtiers.yaml_faults import duplicate_keys, syntax_error
+from fimtiers.study_files import check_files, check_whole
+from fimtiers.yaml_faults import syntax_error
 
 
 class RefusedStudy(WorkflowError):
@@ -42,23 +44,32 @@ CAUSES = Path(".snakemake/causes.txt").resolve()
 TABLE_FILES = ["csv", "html"]
 FIGURE_FILES = ["svg", "pdf", "rst"]
 DEFAULT_STUDY = Path("config/config.yaml")
-if "systems" not in config:
+if "systems" not in config and not workflow.configfiles:
     if DEFAULT_STUDY.exists() and (fault := syntax_error(DEFAULT_STUDY)):
         raise RefusedStudy(fault)
 
     configfile: DEFAULT_STUDY
 
 
+def as_typed(path):
+    """A path that Snakemake has made absolute, as it is shorter to read and can be typed again."""
+    path, here = Path(path), Path.cwd()
+    moved = workflow.overwrite_workdir is not None
+    return path.relative_to(here) if path.is_relative_to(here) and not moved else path
+
+
 def load_study():
     """The study of this run, or one clear message of what is wrong with it."""
-    for path in workflow.configfiles:
-        duplicated = duplicate_keys(Path(path))
-        if duplicated:
-            raise RefusedStudy(f"{path}: {duplicated[0]!r} is given twice; keep one")
     schema = yaml.safe_load(
         (WORKFLOW / "schemas/config.schema.yaml").read_text(encoding="utf-8")
     )
+    files = [as_typed(path) for path in workflow.configfiles]
+    default = (
+        DEFAULT_STUDY if DEFAULT_STUDY.exists() else WORKFLOW.parent / DEFAULT_STUDY
+    )
     try:
+        check_files(files)
+        check_whole(config, schema["properties"], files, default)
         return read_study(config, schema)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
@@ -244,6 +255,25 @@ def panel_settings(*entries, **functions):
     )
 
 
+FIGURE_NUMBERS = figure_numbers(STUDY)
+
+
+def number_of(figure):
+    """The number of a figure, by panel."""
+    return lambda panel: FIGURE_NUMBERS[f"{figure}_{panel}"]
+
+
+def figure_labels(name, title, **others):
+    """What the report lists a figure under: number and title first. All may have wildcards."""
+
+    def labels(wildcards):
+        number = FIGURE_NUMBERS[name.format(**wildcards)]
+        texts = {"figure": f"{number}. {title}", **others}
+        return {label: text.format(**wildcards) for label, text in texts.items()}
+
+    return labels
+
+
 def pick(table, names):
     return {name: table[name] for name in names}
 
@@ -280,7 +310,8 @@ def prepare_shell():
     """
     lines = [
         f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
-        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}",
+        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}"
+        "${{PYTHONPATH:+:$PYTHONPATH}}",  # where a substrate finds a model of the user's
         f"export FIMTIERS_CAUSES={shlex.quote(str(CAUSES))}",
         "export PYTHONHASHSEED=0 PYTHONUTF8=1",
     ]

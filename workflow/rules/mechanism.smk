@@ -86,7 +86,7 @@ rule evaluate_checks:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=check_settings(),
+        settings=lambda wildcards: check_settings(),
         code=code_of("evaluate_checks.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/evaluate_checks.py" --log {log:q} '
@@ -179,7 +179,7 @@ rule tabulate_sweeps:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_settings(SWEEPS),
+        settings=lambda wildcards: sweep_settings(SWEEPS),
         code=code_of("tabulate_sweeps.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/tabulate_sweeps.py" --log {log:q} '

@@ -14,7 +14,7 @@ rule plot_sweeps:
             "<results>/figures/mechanism_{figure}.svg",
             caption="../report/sweeps.rst",
             category="Mechanism",
-            labels={"figure": "Tier ratios: {figure}"},
+            labels=figure_labels("mechanism_{figure}", "Tier ratios: {figure}"),
         ),
         pdf="<results>/figures/mechanism_{figure}.pdf",
         text="<results>/figures/mechanism_{figure}.rst",
@@ -47,7 +47,7 @@ rule plot_depth_law:
             "<results>/figures/mechanism_depth_law.svg",
             caption="../report/mechanism_depth_law.rst",
             category="Mechanism",
-            labels={"figure": "The depth law"},
+            labels=figure_labels("mechanism_depth_law", "The depth law"),
         ),
         pdf="<results>/figures/mechanism_depth_law.pdf",
         text="<results>/figures/mechanism_depth_law.rst",
@@ -59,7 +59,7 @@ rule plot_depth_law:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("depth_law"),
+        settings=lambda wildcards: sweep_figure("depth_law"),
         code=code_of("plot_depth_law.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/plot_depth_law.py" --log {log:q} '
@@ -76,7 +76,9 @@ rule plot_variance:
             "<results>/figures/mechanism_variance.svg",
             caption="../report/mechanism_variance.rst",
             category="Mechanism",
-            labels={"figure": "Variance between and within layers"},
+            labels=figure_labels(
+                "mechanism_variance", "Variance between and within layers"
+            ),
         ),
         pdf="<results>/figures/mechanism_variance.pdf",
         text="<results>/figures/mechanism_variance.rst",
@@ -88,7 +90,7 @@ rule plot_variance:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("variance"),
+        settings=lambda wildcards: sweep_figure("variance"),
         code=code_of("plot_variance.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/plot_variance.py" --log {log:q} '
@@ -105,7 +107,7 @@ rule plot_theory:
             "<results>/figures/mechanism_theory.svg",
             caption="../report/mechanism_theory.rst",
             category="Mechanism",
-            labels={"figure": "Theory and measurement"},
+            labels=figure_labels("mechanism_theory", "Theory and measurement"),
         ),
         pdf="<results>/figures/mechanism_theory.pdf",
         text="<results>/figures/mechanism_theory.rst",
@@ -117,7 +119,7 @@ rule plot_theory:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("theory"),
+        settings=lambda wildcards: sweep_figure("theory"),
         code=code_of("plot_theory.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/plot_theory.py" --log {log:q} '
@@ -138,7 +140,7 @@ rule plot_layers:
             "<results>/figures/mechanism_layers.svg",
             caption="../report/mechanism_layers.rst",
             category="Mechanism",
-            labels={"figure": "Levels of the layers"},
+            labels=figure_labels("mechanism_layers", "Levels of the layers"),
         ),
         pdf="<results>/figures/mechanism_layers.pdf",
         text="<results>/figures/mechanism_layers.rst",
@@ -150,7 +152,7 @@ rule plot_layers:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("layers", deepest=deepest("layers")),
+        settings=lambda wildcards: sweep_figure("layers", deepest=deepest("layers")),
         code=code_of("plot_layers.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/plot_layers.py" --log {log:q} '

@@ -35,7 +35,7 @@ rule tabulate_panel:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(
+        settings=lambda wildcards: json.dumps(
             {
                 "published_as": {
                     name: STUDY.systems[name].published_as

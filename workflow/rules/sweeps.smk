@@ -84,6 +84,7 @@ def sweep_figure(figure, **extra):
     return json.dumps(
         {
             "figure": figure,
+            "number": FIGURE_NUMBERS.get(f"mechanism_{figure}"),
             "panels": panels,
             "labels": {name: SWEEPS[name].label for name in shown},
             **extra,

@@ -16,7 +16,9 @@ def main(args):
     shown = [name for names in args.settings["panels"].values() for name in names]
     runs, fits = read_table(args.runs), read_table(args.fits)
     figure = draw_depth_law(runs, fits, shown, labels, SUBTITLE)
-    save_figure(figure, describe_depth_law(fits, shown, labels), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_depth_law(fits, shown, labels), *args.output
+    )
 
 
 if __name__ == "__main__":

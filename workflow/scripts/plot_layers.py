@@ -32,7 +32,9 @@ def main(args):
         ignore_index=True,
     )
     figure = draw_layer_levels(layers, panels, labels, SUBTITLE)
-    save_figure(figure, describe_layer_levels(layers, panels, labels), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_layer_levels(layers, panels, labels), *args.output
+    )
 
 
 if __name__ == "__main__":

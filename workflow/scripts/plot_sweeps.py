@@ -20,7 +20,12 @@ def main(args):
     threshold = settings["threshold"]
     message = sweep_message(settings["figure"], runs, fits, panels, labels, threshold)
     figure = draw_sweep_panels(runs, panels, labels, Headline(message, SUBTITLE), threshold)
-    save_figure(figure, describe_sweep_panels(message, runs, panels, labels), *args.output)
+    save_figure(
+        figure,
+        args.settings["number"],
+        describe_sweep_panels(message, runs, panels, labels),
+        *args.output,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def main(args):
     panels = args.settings["panels"]
     runs = read_table(args.runs)
     figure = draw_theory_points(runs, panels, SUBTITLE)
-    save_figure(figure, describe_theory_points(runs, panels), *args.output)
+    save_figure(figure, args.settings["number"], describe_theory_points(runs, panels), *args.output)
 
 
 if __name__ == "__main__":
