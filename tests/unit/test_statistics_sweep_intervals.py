@@ -42,7 +42,7 @@ def test_an_infinite_seed_makes_the_mean_infinite_and_leaves_no_interval_of_stud
 
 def test_factors_go_from_every_position_to_the_last_and_are_paired_by_seed():
     runs = runs_of("net", lambda position, seed: position**2 * np.exp(3 * seed))
-    table = sweep_factors(runs, {}).query("ratio == 'tier_ratio_published'").set_index("from")
+    table = sweep_factors(runs, {}).query("ratio == 'tier_ratio_published'").set_index("start")
     assert table["factor"].to_dict() == pytest.approx({2: 16, 4: 4})
     assert table.loc[2, ["low", "high"]].tolist() == pytest.approx([16, 16])
 

@@ -89,7 +89,7 @@ def sweep_factors(
     -------
     DataFrame
         One row per factor and ``ratio``, of all factors that are finite. ``kind`` is ``along``,
-        from each position, ``from``, to the last of the same sweep, ``position``; or ``training``,
+        from each position, ``start``, to the last of the same sweep, ``position``; or ``training``,
         trained over untrained at the same ``position``. Then ``seeds``, ``factor``, ``low``,
         ``high``, and for a training ``loss_left``, the loss after it over that before, the mean
         over seeds, with ``loss_left_low`` and ``loss_left_high``, the least and the most of a seed.
@@ -125,7 +125,7 @@ def _along(runs: pd.DataFrame, confidence: float) -> Iterator[dict[str, Any]]:
         end = own[own["position"] == last]
         for position, start in own[own["position"] < last].groupby("position"):
             about = {"sweep": sweep, "label": label, "axis": axis, "kind": "along"}
-            about |= {"from": position, "position": last}
+            about |= {"start": position, "position": last}
             yield from _rows(about, end, start, confidence)
 
 
@@ -138,7 +138,7 @@ def _training(
             same = twin[twin["position"] == position]
             left = own["probe_loss"] / own["first_training_loss"]
             about = {"sweep": sweep, "label": own["label"].iloc[0], "axis": own["axis"].iloc[0]}
-            about |= {"kind": "training", "from": position, "position": position}
+            about |= {"kind": "training", "start": position, "position": position}
             loss = {
                 "loss_left": left.mean(),
                 "loss_left_low": left.min(),
