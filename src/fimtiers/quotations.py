@@ -179,8 +179,8 @@ def _share(value: float) -> str:
 
 
 def _number(value: float, digits: int = 0) -> str:
-    """Write a number with so many decimals and a proper minus sign."""
-    return f"{value:.{digits}f}".replace("-", "−")
+    """Write a number with so many decimals and a proper minus sign, – for NaN."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _signed(value: float, digits: int = 0) -> str:

@@ -107,7 +107,7 @@ def test_every_figure_has_a_message_without_missing_numbers(figure, runs, laws):
     assert "Steep" in caption
 
 
-def says(figure, panels, laws=None, threshold=100.0, **columns):
+def says(figure, panels, laws=None, threshold=100.0, seeds=4):
     """Return the message of a figure of made-up curves.
 
     A curve is its label, name, and ratios by position; seeds differ by `scatter`.
@@ -117,7 +117,7 @@ def says(figure, panels, laws=None, threshold=100.0, **columns):
         for name, curve in shown.items():
             scatter = curve.get("scatter", 0.01)
             for position, ratio in curve["ratios"].items():
-                for seed in range(4):
+                for seed in range(seeds):
                     shifted = ratio * np.exp(scatter * (seed - 1.5) * np.log2(1 + position))
                     rows.append({
                         "sweep": name, "axis": curve.get("axis", "depth"), "position": position,
@@ -184,7 +184,7 @@ def test_the_message_of_widths_has_a_direction_only_where_the_interval_has_one()
     start = "From 16 to 256 units per layer the tier ratio "
     assert widths(10).startswith(f"{start}falls by a factor 10 (")
     assert widths(1000).startswith(f"{start}grows by a factor 10 (")
-    assert "changes by a factor 0.67" in widths(67, scatter=2)
+    assert "falls by a factor 1.5 (" in widths(67, scatter=2)
     assert widths(67, scatter=2).endswith("not told from 1 (Net)")
 
 
@@ -226,15 +226,16 @@ def test_the_message_of_resnets_says_what_more_inputs_do():
 
 
 def test_the_message_of_probes_counts_both_directions():
-    def probes(few):
+    def probes(few, seeds=4):
         curves = {
             name: {"ratios": {50: value, 2000: 100.0}, "axis": "probes"}
             for name, value in zip("ab", few, strict=True)
         }
-        return says("probes", {"all": curves})
+        return says("probes", {"all": curves}, seeds=seeds)
 
     assert "is higher for 2 and lower for 0 of 2 curves" in probes([150.0, 120.0])
     assert "is higher for 0 and lower for 1 of 2 curves" in probes([50.0, 100.0])
+    assert "times as high, in single seeds and so without intervals" in probes([150.0, 120.0], 1)
 
 
 def test_the_message_of_a_family_has_the_ends_with_intervals_and_their_factor():
@@ -265,8 +266,9 @@ def test_networks_are_below_the_threshold_only_with_their_whole_interval():
     [
         ((27.0, 4.0, 179.0), "grows by a factor 27 (4.0 to 179)"),
         ((0.05, 0.01, 0.25), "falls by a factor 20 (4.0 to 100)"),
-        ((3.7, 0.99, 13.8), "changes by a factor 3.7 (0.99 to 14), not told from 1"),
-        ((3.7, np.nan, np.nan), "changes by a factor 3.7 (no interval), not told from 1"),
+        ((3.7, 0.99, 13.8), "grows by a factor 3.7 (0.99 to 14), not told from 1"),
+        ((0.25, 0.1, 1.25), "falls by a factor 4.0 (0.80 to 10), not told from 1"),
+        ((3.7, np.nan, np.nan), "grows by a factor 3.7 (no interval), not told from 1"),
         ((np.nan, np.nan, np.nan), "is infinite at one end"),
     ],
 )
@@ -281,7 +283,7 @@ def test_the_depth_law_says_what_was_found_and_which_law_predicts_better(runs, f
     assert "Flat: √L describes it; √L misses depth 16" in message
     turned = laws.assign(finding="rejected", held_out_closer="tie")
     message = depth_law_message(fits, turned, ["steep"], LABELS)
-    assert message.startswith("Steep: √L and L are rejected; L misses")
+    assert message.startswith("Steep: the better one, L, is rejected; L misses")
     assert message.endswith(", a tie")
     assert "lack of fit p" in describe_depth_law(fits, laws, ["steep"], LABELS)
 
@@ -319,8 +321,9 @@ def test_the_theory_message_counts_the_sweeps_for_which_a_law_holds():
         ]
         return theory_message(pd.concat(tables), {"all": ["a", "b"]})
 
-    assert "√v law for 2 of 2 while Var[ln F] ≤ 3, 1 of 1 beyond" in message(True, True, True)
-    assert "√v law for 1 of 2 while Var[ln F] ≤ 3, 0 of 1 beyond" in message(True, False, False)
+    assert "√v law 2 of 2 while Var[ln F] ≤ 3 and 1 of 1 beyond" in message(True, True, True)
+    assert "√v law 1 of 2 while Var[ln F] ≤ 3 and 0 of 1 beyond" in message(True, False, False)
+    assert message(True, False, False).endswith("mixture of layers 1 and 0")
 
 
 def levels(measured, predicted):

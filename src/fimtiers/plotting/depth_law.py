@@ -37,7 +37,7 @@ FOUND = {
     "sqrt_depth": "{0} describes it",
     "depth": "{1} describes it",
     "tie": "{0} and {1} tie",
-    "rejected": "{0} and {1} are rejected",
+    "rejected": "the better one, {2}, is rejected",
     "no_growth": "it does not grow",
     "falls": "it falls",
     "undetermined": "no law can be fitted",
@@ -117,7 +117,7 @@ def depth_law_message(
         first, second = sorted(LAWS, key=lambda name: errors[name])
         told = "" if law["held_out_closer"] in LAWS else ", a tie"
         parts.append(
-            f"{labels[sweep]}: {FOUND[law['finding']].format(*LAWS.values())}; "
+            f"{labels[sweep]}: {_found(law)}; "
             f"{LAWS[first]} misses depth {rows['held_out_depth'].iloc[0]:g} by "
             f"{errors[first]:.1f} nats, {LAWS[second]} by {errors[second]:.1f}{told}"
         )
@@ -144,6 +144,11 @@ def describe_depth_law(
                 f"{law['exponent_p']:.1g}."
             )
     return " ".join(sentences)
+
+
+def _found(law: "pd.Series[Any]") -> str:
+    """Say in words what was found."""
+    return FOUND[law["finding"]].format(*LAWS.values(), LAWS.get(str(law["best"]), "no law"))
 
 
 def _law(laws: pd.DataFrame, sweep: str, response: str = RESPONSE) -> "pd.Series[Any]":

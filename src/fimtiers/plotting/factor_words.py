@@ -38,11 +38,13 @@ def written(factor: GeometricMeanInterval) -> str:
 
 
 def change(factor: GeometricMeanInterval, rises: str = "grows", falls: str = "falls") -> str:
-    """Say what a factor does: it grows, falls, or neither as far as the seeds can tell."""
+    """Say what a factor does, and whether the seeds tell it from none."""
     if np.isnan(factor.geometric_mean):
         return "is infinite at one end"
     if direction(factor) > 0:
         return f"{rises} by a factor {written(factor)}"
     if direction(factor) < 0:
         return f"{falls} by a factor {written(inverted(factor))}"
-    return f"changes by a factor {written(factor)}, not told from 1"
+    if factor.geometric_mean < 1:
+        return f"{falls} by a factor {written(inverted(factor))}, not told from 1"
+    return f"{rises} by a factor {written(factor)}, not told from 1"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from fimtiers.plotting.factor_words import (
@@ -12,7 +13,7 @@ from fimtiers.plotting.factor_words import (
     factor_between,
     written,
 )
-from fimtiers.plotting.style import format_percent
+from fimtiers.plotting.style import format_number, format_percent
 from fimtiers.plotting.sweep_panels import AXIS_NAMES, geometric_means, span
 from fimtiers.statistics.intervals import GeometricMeanInterval, log_t_interval
 
@@ -268,12 +269,17 @@ def _probes(drawn: Drawn) -> str:
         apart += [
             drawn.means(name).iloc[-1] / drawn.means(shown[0]).iloc[-1] - 1 for name in shown[1:]
         ]
-    raised = sum(direction(factor) > 0 for factor in excess)
-    lowered = sum(direction(factor) < 0 for factor in excess)
-    message = (
-        f"With {few:g} instead of {many:g} probes the tier ratio is higher for {raised} and lower "
-        f"for {lowered} of {len(excess)} curves, by factors of {_extremes(excess)}"
-    )
+    told = [direction(factor) for factor in excess]
+    message = f"With {few:g} instead of {many:g} probes the tier ratio is "
+    if all(np.isnan(factor.low) for factor in excess):
+        ends = sorted(format_number(factor.geometric_mean, 2) for factor in excess)
+        between = " to ".join(dict.fromkeys((ends[0], ends[-1])))
+        message += f"{between} times as high, in single seeds and so without intervals"
+    else:
+        message += (
+            f"higher for {told.count(1)} and lower for {told.count(-1)} of {len(told)} curves, by "
+            f"factors of {_extremes(excess)}"
+        )
     if apart:
         most = max(abs(one) for one in apart)
         message += f"; the precisions, which draw other probes, end {100 * most:.1f} % apart"

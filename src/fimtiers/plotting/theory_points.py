@@ -73,16 +73,20 @@ def with_families(runs: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> pd
 def theory_message(predictions: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
     """Say for how many sweeps each prediction holds, for small variances and for large ones."""
     own = _shown(predictions, panels)
+    kinds = {"small": f"while Var[ln F] ≤ {WIDE:g}", "large": "beyond"}
+    kinds = {kind: where for kind, where in kinds.items() if kind in own["variance"].unique()}
     parts = []
-    for prediction, name in NAMES.items():
-        rows = own[own["prediction"] == prediction].set_index("variance")
-        counts = [
-            f"{rows.loc[[kind], 'holds'].sum()} of {len(rows.loc[[kind]])} {where}"
-            for kind, where in (("small", f"while Var[ln F] ≤ {WIDE:g}"), ("large", "beyond"))
-            if kind in rows.index
-        ]
-        parts.append(f"{name} for {', '.join(counts)}")
-    return f"T1/T3 is predicted to a factor of two, in the median of a sweep, by {'; '.join(parts)}"
+    for number, (prediction, name) in enumerate(NAMES.items()):
+        counts = []
+        for kind, where in kinds.items():
+            holds = own[(own["prediction"] == prediction) & (own["variance"] == kind)]["holds"]
+            counts.append(
+                f"{holds.sum()} of {len(holds)} {where}" if not number else f"{holds.sum()}"
+            )
+        parts.append(f"{name} {' and '.join(counts)}")
+    return "Sweeps whose T1/T3 is predicted to a factor of two, in their median: " + "; ".join(
+        parts
+    )
 
 
 def describe_theory_points(
@@ -120,6 +124,8 @@ def _draw_laws(axes: Axes, used: pd.DataFrame, panels: Mapping[str, Sequence[str
     line: Style = {"color": INK, "lw": 1.2, "zorder": 2}
     axes.plot(variance, log_tier_ratio(variance), **line)
     axes.plot(variance, small_variance_log_ratio(variance), ls=(0, (4, 1.5)), **line)
+    if low < WIDE < high:
+        axes.axvline(WIDE, color=SOFT, lw=0.7, ls=":", zorder=0)
     axes.set(xscale="log", xlim=(low, high), ylim=(0, 1.1 * used["log_ratio"].max()))
     axes.set_xlabel("v = Var[ln F], nats²")
     axes.set_ylabel("ln T1/T3")
