@@ -181,11 +181,11 @@ def test_the_message_of_widths_has_a_direction_only_where_the_interval_has_one()
         curve = {"ratios": {16: 100.0, 256: last}, "axis": "width", "scatter": scatter}
         return says("widths", {"all": {"net": curve}})
 
-    start = "From 16 to 256 units per layer the tier ratio "
+    start = "Tier ratio from 16 to 256 units per layer: Net "
     assert widths(10).startswith(f"{start}falls by a factor 10 (")
     assert widths(1000).startswith(f"{start}grows by a factor 10 (")
     assert "falls by a factor 1.5 (" in widths(67, scatter=2)
-    assert widths(67, scatter=2).endswith("not told from 1 (Net)")
+    assert widths(67, scatter=2).endswith("not told from 1")
 
 
 def test_the_message_of_initialisations_says_whether_the_intervals_are_apart():
@@ -238,15 +238,17 @@ def test_the_message_of_probes_counts_both_directions():
     assert "times as high, in single seeds and so without intervals" in probes([150.0, 120.0], 1)
 
 
-def test_the_message_of_a_family_has_the_ends_with_intervals_and_their_factor():
+def test_the_message_of_a_family_has_the_ends_with_intervals_and_tells_them_apart():
     curves = {"low": {"ratios": {2: 1.0, 24: 30.0}}, "top": {"ratios": {2: 1.0, 24: 9000.0}}}
     message = says("initialisations", {"all": curves})
-    assert "9000 (" in message
-    assert "(Top) or 30 (" in message
-    assert "a factor 300 (" in message
-    same = {name: {"ratios": {24: 30.0}, "scatter": 1} for name in ("low", "top")}
-    same["top"]["ratios"][24] = 31.0
-    assert "a factor 1.0 (" in says("initialisations", {"all": same})
+    assert "a tier ratio of 9000 (" in message
+    assert "with Top and 30 (" in message
+    assert message.endswith("with Low")
+    same = {
+        "low": {"ratios": {24: 30.0}, "scatter": 1},
+        "top": {"ratios": {24: 31.0}, "scatter": -1},
+    }
+    assert says("initialisations", {"all": same}).endswith("with Low, not told apart")
 
 
 def test_networks_are_below_the_threshold_only_with_their_whole_interval():

@@ -209,16 +209,14 @@ def _growth(drawn: Drawn) -> str:
 
 def _families(drawn: Drawn) -> str:
     shown, last = drawn.sweeps(), drawn.runs["position"].max()
-    ends = {name: drawn.at(name, last) for name in shown}
     top = max(shown, key=lambda name: drawn.means(name).iloc[-1])
     bottom = min(shown, key=lambda name: drawn.means(name).iloc[-1])
     axis = AXIS_NAMES.get(drawn.runs["axis"].iloc[0], drawn.runs["axis"].iloc[0])
-    factor = factor_between(ends[top], ends[bottom])
-    told = "" if direction(factor) else ", not told from 1"
+    told = direction(factor_between(drawn.at(top, last), drawn.at(bottom, last)))
     return (
         f"At {axis} = {last:g} the same network has a tier ratio of "
-        f"{drawn.mean_at(top, last)} ({drawn.labels[top]}) or {drawn.mean_at(bottom, last)} "
-        f"({drawn.labels[bottom]}), a factor {written(factor)}{told}"
+        f"{drawn.mean_at(top, last)} with {drawn.labels[top]} and {drawn.mean_at(bottom, last)} "
+        f"with {drawn.labels[bottom]}" + ("" if told else ", not told apart")
     )
 
 
@@ -255,9 +253,8 @@ def _resnet(drawn: Drawn) -> str:
     depth = min(drawn.means(name).index.max() for name in shown[:2])
     factor = factor_between(drawn.at(large, depth), drawn.at(small, depth))
     return (
-        f"At depth {depth:g} the ResNet's tier ratio {change(factor)} with more inputs per batch: "
-        f"{drawn.mean_at(small, depth)} ({drawn.labels[small]}), {drawn.mean_at(large, depth)} "
-        f"({drawn.labels[large]})"
+        f"At depth {depth:g} the tier ratio {change(factor)} from {drawn.labels[small]} to "
+        f"{drawn.labels[large]}"
     )
 
 
@@ -288,8 +285,8 @@ def _probes(drawn: Drawn) -> str:
 
 def _widths(drawn: Drawn) -> str:
     few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
-    parts = [f"{change(drawn.along(name))} ({drawn.labels[name]})" for name in drawn.sweeps()]
-    return f"From {few:g} to {many:g} units per layer the tier ratio {' and '.join(parts)}"
+    parts = [f"{drawn.labels[name]} {change(drawn.along(name))}" for name in drawn.sweeps()]
+    return f"Tier ratio from {few:g} to {many:g} units per layer: {'; '.join(parts)}"
 
 
 def _below(drawn: Drawn) -> str:
