@@ -100,3 +100,11 @@ def test_small_and_large_variances_are_kept_apart():
     errors = np.array([0.0, 4.0])
     table = predictions(errors, variance=np.array([3.0, 3.1])).loc[["sqrt_variance"]]
     assert table.set_index("variance")["holds"].to_dict() == {"small": True, "large": False}
+
+
+def test_tables_without_rows_still_have_their_columns():
+    runs = runs_of("net", lambda position, seed: 1.0, positions=(2,))
+    assert sweep_factors(runs, {}).columns.tolist()[:3] == ["sweep", "label", "axis"]
+    empty = predictions(np.array([0.0]), variance=0.0)
+    assert empty.empty
+    assert "holds" in empty

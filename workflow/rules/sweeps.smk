@@ -94,6 +94,7 @@ def deepest(sweeps):
         name: {
             "system": SWEEPS[name].system,
             "point": SWEEPS[name].points[-1].name,
+            "position": SWEEPS[name].points[-1].position,
             "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
                 SWEEPS[name].points[-1].name
             ],

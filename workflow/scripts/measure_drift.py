@@ -13,7 +13,7 @@ def levels_of(name, entry, label, table):
     settings = entry["settings"]
     rows = table[table["point"] == entry["point"]]
     theory = predicted_levels(rows, settings["activation"], settings["initialisation"])
-    about = {"sweep": name, "label": label, "position": settings["depth"]}
+    about = {"sweep": name, "label": label, "position": entry["position"]}
     return rows.assign(**about, predicted=theory)
 
 

@@ -23,6 +23,12 @@ RATIO_CLAIMS = ("constant", "sqrt_depth", "depth")
 VARIANCE_CLAIMS = ("constant", "depth", "depth_squared")
 """The laws that compete, of a tier ratio and of a variance: no growth, the published law, and that
 of a drift."""
+COLUMNS = [
+    *("sweep", "label", "response", "finding", "best", "tied", "not_rejected", "aicc_lead"),
+    *("lack_of_fit_p", "best_power", "best_power_p", "exponent", "exponent_low", "exponent_high"),
+    *("exponent_aicc", "exponent_p", "held_out_closer"),
+    *("closer_by", "closer_by_low", "closer_by_high"),
+]
 FINDINGS = {
     "no_growth": "a constant is the best of the claimed laws, or ties with the best",
     "falls": "the best law falls with depth",
@@ -106,7 +112,9 @@ def judge_sweeps(
         closer or ``tie``, and ``closer_by`` with ``closer_by_low`` and ``closer_by_high``, by how
         much the published law is closer.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if fits.empty:
+        return pd.DataFrame(rows, columns=COLUMNS)
     composed = runs[runs["axis"].isin(COMPOSED) & (runs["position"] >= runs["fit_from"])]
     fitted = fits[fits["sweep"].isin(composed["sweep"])]
     for (sweep, label, response), own in fitted.groupby(["sweep", "label", "response"], sort=False):
@@ -120,7 +128,7 @@ def judge_sweeps(
                 **_own_exponent(used, str(response), confidence),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _verdict(

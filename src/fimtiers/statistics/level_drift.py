@@ -10,7 +10,7 @@ the first and the last have other shapes, which alone moves their level.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,8 @@ class Drift:
     seeds, layers
         Number of networks, and of hidden matrices.
     onset, onset_low, onset_high
-        o, as a layer number from 1, the mean over seeds with Student's t interval.
+        o, as a layer number from 1, the mean over seeds with Student's t interval. It means
+        nothing where a constant step is not rejected.
     slope, slope_low, slope_high
         s, nats per layer beyond the onset.
     line, line_low, line_high
@@ -63,6 +64,15 @@ class Drift:
     line_high: float
     steps_equal_p: float
     share_of_misfit: float
+
+
+OF_SWEEP = ["sweep", "label", "position"]
+DRIFT_COLUMNS = [
+    *OF_SWEEP,
+    *(field.name for field in fields(Drift)),
+    *("predicted_onset", "predicted_slope", "predicted_line", "furthest", "furthest_layer"),
+]
+STEP_COLUMNS = [*OF_SWEEP, "layer", "hidden", "seeds", "step", "low", "high", "predicted"]
 
 
 def measure_drift(level: Array, layer: Array, confidence: float = 0.95) -> Drift:
@@ -175,7 +185,7 @@ def drift_of_sweeps(levels: pd.DataFrame, confidence: float = 0.95) -> pd.DataFr
                 "furthest_layer": int(away.idxmax()) + 1,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
 
 
 def steps_of_sweeps(levels: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
@@ -216,7 +226,7 @@ def steps_of_sweeps(levels: pd.DataFrame, confidence: float = 0.95) -> pd.DataFr
                     "predicted": theory[above] - theory[below],
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=STEP_COLUMNS)
 
 
 def mean_interval(values: Sequence[float] | Array, confidence: float) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 PREDICTIONS = ("predicted_sqrt_variance", "predicted_log_normal", "predicted_layer_mixture")
+COLUMNS = ["sweep", "label", "variance", "prediction", "runs", "median", "worst", "holds"]
 WIDE = 3.0
 """A variance of ln F above this, in nats², is called large; the exact ratio of a log-normal leaves
 its small-v form near it."""
@@ -56,4 +57,4 @@ def prediction_errors(runs: pd.DataFrame) -> pd.DataFrame:
                     "holds": bool(errors.median() <= NEAR),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -19,6 +19,10 @@ from fimtiers.statistics.intervals import (
 
 RATIOS = ("tier_ratio_published", "tier_ratio", "tier_ratio_positive")
 """By the published rule; infinite where T3 = 0; and over positive F alone."""
+FACTOR_COLUMNS = [
+    *("sweep", "label", "axis", "kind", "start", "position", "ratio", "seeds", "factor"),
+    *("low", "high", "loss_left", "loss_left_low", "loss_left_high"),
+]
 
 
 def sweep_intervals(
@@ -95,7 +99,7 @@ def sweep_factors(
         over seeds, with ``loss_left_low`` and ``loss_left_high``, the least and the most of a seed.
     """
     rows = [*_along(runs, confidence), *_training(runs, untrained, confidence)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=FACTOR_COLUMNS)
 
 
 def factor_of_seeds(
