@@ -101,6 +101,13 @@ def test_only_hidden_layers_make_the_drift_and_all_are_compared_with_theory():
     assert row["furthest_layer"] == LAYERS[away.argmax()]
 
 
+def test_a_few_layers_are_compared_with_theory_and_have_no_drift():
+    few = table(plateau, line).query("layer < 5")
+    row = drift_of_sweeps(few).iloc[0]
+    assert np.isnan([row["slope"], row["onset"], row["predicted_line"]]).all()
+    assert row["furthest"] > 0
+
+
 def test_steps_lead_to_the_layers_that_they_name():
     steps = steps_of_sweeps(table(plateau, line)).set_index("layer")
     assert steps.loc[4, "step"] == pytest.approx(0, abs=0.02)

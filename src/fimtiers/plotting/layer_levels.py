@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -99,11 +100,13 @@ def describe_layer_levels(
     for title, shown in panels.items():
         parts = []
         for row in drift[drift["sweep"].isin(shown)].to_dict("records"):
+            slope = (
+                f"{signed(row['line'])} ({signed(row['line_low'])} to {signed(row['line_high'])}, "
+                f"theory {signed(row['predicted_line'])}), "
+            )
             parts.append(
-                f"{_short(labels[row['sweep']])} {signed(row['line'])} "
-                f"({signed(row['line_low'])} to {signed(row['line_high'])}, theory "
-                f"{signed(row['predicted_line'])}), furthest from theory by {row['furthest']:.1f} "
-                f"in layer {row['furthest_layer']}"
+                f"{_short(labels[row['sweep']])} {slope if np.isfinite(row['line']) else ''}"
+                f"furthest from theory by {row['furthest']:.1f} in layer {row['furthest_layer']}"
             )
         if parts:
             sentences.append(

@@ -157,35 +157,40 @@ def drift_of_sweeps(levels: pd.DataFrame, confidence: float = 0.95) -> pd.DataFr
     Returns
     -------
     DataFrame
-        One row per sweep with at least `FEWEST_LAYERS` hidden layers: ``sweep``, ``label``,
-        ``position``, the fields of `Drift`, ``predicted_onset``, ``predicted_slope`` and
-        ``predicted_line``; ``furthest``, the largest distance of the mean level of any layer from
-        its prediction, in nats, with the ``furthest_layer``, numbered from 1.
+        One row per sweep: ``sweep``, ``label``, ``position``, the fields of `Drift`,
+        ``predicted_onset``, ``predicted_slope`` and ``predicted_line``, NaN with fewer than
+        `FEWEST_LAYERS` hidden layers; ``furthest``, the largest distance of the mean level of any
+        layer from its prediction, in nats, with the ``furthest_layer``, numbered from 1.
     """
     rows = []
     for (sweep, label, position), own in levels.groupby(["sweep", "label", "position"], sort=False):
-        inner = hidden(own)
-        if inner["layer"].nunique() < FEWEST_LAYERS:
-            continue
-        wide = inner.pivot_table(index="seed", columns="layer", values=LEVEL)
-        number = wide.columns.to_numpy(float) + 1
-        theory = inner.groupby("layer")["predicted"].first().to_numpy()
-        predicted = measure_drift(theory[None], number)
         away = (own.groupby("layer")[[LEVEL, "predicted"]].mean()).diff(axis=1).iloc[:, 1].abs()
         rows.append(
             {
                 "sweep": sweep,
                 "label": label,
                 "position": position,
-                **asdict(measure_drift(wide.to_numpy(), number, confidence)),
-                "predicted_onset": predicted.onset,
-                "predicted_slope": predicted.slope,
-                "predicted_line": predicted.line,
+                **_drift_beside_theory(hidden(own), confidence),
                 "furthest": away.max(),
                 "furthest_layer": int(away.idxmax()) + 1,
             }
         )
     return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
+
+
+def _drift_beside_theory(inner: pd.DataFrame, confidence: float) -> dict[str, float]:
+    """Return the drift of the levels of hidden layers, and of theory, if there are enough."""
+    if inner["layer"].nunique() < FEWEST_LAYERS:
+        return {}
+    wide = inner.pivot_table(index="seed", columns="layer", values=LEVEL)
+    number = wide.columns.to_numpy(float) + 1
+    predicted = measure_drift(inner.groupby("layer")["predicted"].first().to_numpy()[None], number)
+    return {
+        **asdict(measure_drift(wide.to_numpy(), number, confidence)),
+        "predicted_onset": predicted.onset,
+        "predicted_slope": predicted.slope,
+        "predicted_line": predicted.line,
+    }
 
 
 def steps_of_sweeps(levels: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
