@@ -164,19 +164,17 @@ def _training(drawn: Drawn) -> str:
             )
             for depth in learned
         ]
-        part = "no depth learns"
+        part = "nothing is learned"
         if learned:
             ends = [format_percent(one) for one in (left[learned].min(), left[learned].max())]
             part = (
-                f"at {_several(learned)}, where the loss falls to "
-                f"{' to '.join(dict.fromkeys(ends))} of its first value, training multiplies the "
-                f"ratio by {_extremes(factors)}"
+                f"by {_extremes(factors)}, {_several(learned)}, loss down to "
+                f"{' to '.join(dict.fromkeys(ends))}"
             )
-        stuck = len(left) - len(learned)
-        if learned and stuck:
-            part += f"; {stuck} of {len(left)} depths do not learn"
+        if learned and len(left) > len(learned):
+            part += f", {len(left) - len(learned)} of {len(left)} depths learn nothing"
         parts.append(f"{title}: {part}")
-    return ". ".join(parts)
+    return f"Where the loss falls, training multiplies T1/T3. {'. '.join(parts)}"
 
 
 def _extremes(factors: Iterable[GeometricMeanInterval]) -> str:
