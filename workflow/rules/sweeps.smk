@@ -30,6 +30,10 @@ if SWEEPS:
             "published_fits",
             "fits",
             "probe_limits",
+            "laws",
+            "intervals",
+            "factors",
+            "predictions",
         ],
         kind=TABLE_FILES,
     )
@@ -37,7 +41,7 @@ if SWEEPS:
     SWEEP_TABLES += collect(
         "<results>/statistics/sweeps/{system}{part}.csv",
         system=SWEPT,
-        part=["", "_layers"],
+        part=["", "_layers", "_levels"],
     )
     if CHECKS:
         SWEEP_TABLES.append("<results>/statistics/sweeps/checks.csv")
@@ -92,18 +96,61 @@ def sweep_figure(figure, **extra):
     )
 
 
-def deepest(figure):
-    """The last point of each sweep of a figure, and its settings."""
-    shown = [
-        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
-    ]
+def deepest(sweeps):
+    """The last point of each of these sweeps, and its settings."""
     return {
         name: {
             "system": SWEEPS[name].system,
             "point": SWEEPS[name].points[-1].name,
+            "position": SWEEPS[name].points[-1].position,
             "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
                 SWEEPS[name].points[-1].name
             ],
         }
-        for name in shown
+        for name in sweeps
     }
+
+
+def drifting():
+    """The sweeps over depth of plain networks that figures of laws and of layers show."""
+    shown = {
+        name: None
+        for figure in ("layers", "depth_law")
+        for names_ in SWEEP_FIGURES.get(figure, {}).values()
+        for name in names_
+    }
+    return deepest(
+        name for name in shown if STUDY.systems[SWEEPS[name].system].substrate == "mlp"
+    )
+
+
+def drift_settings():
+    """What the levels of the layers are compared with, as JSON."""
+    return as_json(
+        {
+            "deepest": DRIFTING,
+            "labels": {name: SWEEPS[name].label for name in DRIFTING},
+            "confidence": STUDY.config["statistics"]["confidence"],
+        }
+    )
+
+
+def judge_settings():
+    """Which sweep is which before training, and how intervals are taken, as JSON."""
+    untrained = {
+        name: sweep.untrained for name, sweep in SWEEPS.items() if sweep.untrained
+    }
+    entries = json.loads(statistics_settings("seed", "confidence", "resamples"))
+    return as_json({"untrained": untrained, **entries})
+
+
+DRIFTING = drifting()
+
+
+if DRIFTING:
+    SWEEP_TABLES.append("<results>/tables/sweeps_levels.csv")
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.{kind}",
+        table=["drift", "steps"],
+        kind=TABLE_FILES,
+    )
