@@ -214,9 +214,7 @@ def test_the_true_fisher_is_the_mean_over_labels_drawn_from_the_likelihood():
 def test_the_true_fisher_is_that_of_the_engine_with_exact_labels():
     chosen = settings(dim=16, width=8, depth=2, probes=20, definition="true")
     state = mlp.build_state(chosen, np.array([5]))
-    network = torch.nn.Sequential(
-        torch.nn.Linear(16, 8), torch.nn.ReLU(), torch.nn.Linear(8, 16)
-    )
+    network = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.ReLU(), torch.nn.Linear(8, 16))
     torch.nn.utils.vector_to_parameters(torch.from_numpy(state.theta[0]), network.parameters())
     x = probes_of(state, 0, 20, 16)
     extract = fisher_engine.Extractor(network, fisher_engine.Gaussian(scale=4.0), kind="exact")

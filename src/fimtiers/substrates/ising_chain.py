@@ -13,8 +13,8 @@ two protocols differ in m alone,
   updated at once, at most 30 times, in single precision;
 - corrected: exactly, by transfer matrices, in double precision.
 
-F_i is the mean of χ_i² over inverse temperatures (`response`). The chain has a likelihood too, p(s),
-whose Fisher information about h_i is Var[β s_i] = β² (1 − m_i²) (`true`).
+F_i is the mean of χ_i² over inverse temperatures (`response`). The chain has a likelihood too,
+p(s), whose Fisher information about h_i is Var[β s_i] = β² (1 − m_i²) (`true`).
 
 A probe is one inverse temperature, β = 1 + 0.1 z with standard normal z.
 """
@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "protocol": {
         "enum": ["published", "corrected"],
         "default": "published",
+        "stage": "fisher",
         "description": "`published`: magnetisations of mean-field theory in single precision; "
         "`corrected`: exact ones in double precision.",
     },

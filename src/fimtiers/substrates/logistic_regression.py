@@ -72,6 +72,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "protocol": {
         "enum": ["published", "corrected"],
         "default": "published",
+        "stage": "fisher",
         "description": "`published`: mean over drawn training points; "
         "`corrected`: mean over all training points.",
     },

@@ -5,8 +5,8 @@ them. An input is x ~ N(0, 1) in `dim` dimensions; the loss of one input is
 
     ℓ(x; θ) = ½ mean_j (y_j − x_j)²,   y = net(x; θ),
 
-the negative log-likelihood of Gaussian noise of variance `dim`. Parameters and inputs have no units.
-With δ_l = ∂ℓ/∂z_l of one input and a_l the input of layer l, F is the mean over inputs of
+the negative log-likelihood of Gaussian noise of variance `dim`. Parameters and inputs have no
+units. With δ_l = ∂ℓ/∂z_l of one input and a_l the input of layer l, F is the mean over inputs of
 (δ_l ∘ δ_l)(a_l ∘ a_l)ᵀ for the weights and of δ_l ∘ δ_l for the biases: the gradient of a single
 input is never formed. A setting says at which targets (`definition`):
 
