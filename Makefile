@@ -47,7 +47,7 @@ benchmark: .venv-benchmark/installed
 # After a default study: fill in anew what the pages quote from results/, and say what changed.
 quotations: export PYTHONPATH := src
 quotations: .venv/installed
-	@$(foreach table,$(wildcard docs/*/*.csv),$(BIN)/python -m fimtiers.quotations $(table:.csv=.md) results;)
+	@$(BIN)/python -m fimtiers.quotations results README.md $(patsubst %.csv,%.md,$(wildcard docs/*/*.csv))
 
 # The documentation, into site/. A warning, such as of a broken link, is an error; --quiet would hide
 # warnings from --strict.
