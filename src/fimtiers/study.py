@@ -118,8 +118,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        The configuration as Snakemake hands it over. A system or sweep that is null is left out,
-        so that one file can drop what an earlier one has; figures lose the sweep as well.
+        The configuration as Snakemake hands it over. A system, panel or sweep that is null is left
+        out, so that one file can drop what an earlier one has; figures lose the sweep as well.
     schema
         JSON Schema of the configuration; the settings of each system are checked against the
         ``SETTINGS`` of its substrate.
@@ -200,12 +200,14 @@ def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
 
 
 def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the systems and sweeps that a later file set to null."""
+    """Leave out the systems, panels and sweeps that a later file set to null."""
     if not isinstance(config, dict):
         return config  # which the schema refuses in words
     kept = dict(config)
     if isinstance(systems := config.get("systems"), dict):
         kept["systems"] = _without_null(systems)
+    if isinstance(panel := config.get("panel"), dict):
+        kept["panel"] = _without_null(panel)
     mechanism = config.get("mechanism")
     if isinstance(mechanism, dict) and isinstance(sweeps := mechanism.get("sweeps"), dict):
         kept["mechanism"] = {**mechanism, "sweeps": _without_null(sweeps)}

@@ -223,3 +223,10 @@ def test_further_panels_may_be_named_as_one_likes_and_are_checked_like_the_other
     assert "mine" in read_study(small(panel__mine=SMALL["panel"]["published"]), SCHEMA).panel
     with pytest.raises(StudyError, match=r"panel.mine: needs at least 2 systems of group deep"):
         read_study(small(panel__mine=["chain", "noise"]), SCHEMA)
+
+
+def test_a_later_file_can_drop_a_panel():
+    config = small(panel__mine=None)
+    assert list(read_study(config, SCHEMA).panel) == ["published", "corrected"]
+    with pytest.raises(StudyError, match="'corrected' is missing"):
+        read_study(small(panel__corrected=None), SCHEMA)
