@@ -167,10 +167,12 @@ def _message(observations: pd.DataFrame, labels: Mapping[str, str]) -> str:
             "Every deep value exceeds every other, at the closest by a factor of "
             f"{format_number(deep.min() / rest.max())}"
         )
-    largest = labels[observations.loc[rest.idxmax(), "system"]]
+    finite = rest[np.isfinite(rest)]
+    largest = labels[observations.loc[finite.idxmax(), "system"]]
+    kind = "largest" if len(finite) == len(rest) else "largest finite"
     return (
-        f"The groups overlap: {int((deep <= rest.max()).sum())} of {len(deep)} deep values do "
-        f"not exceed the largest other, {format_number(rest.max())} ({largest})"
+        f"The groups overlap: {int((deep <= finite.max()).sum())} of {len(deep)} deep values do "
+        f"not exceed the {kind} other, {format_number(finite.max())} ({largest})"
     )
 
 

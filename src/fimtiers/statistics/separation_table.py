@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -23,9 +24,10 @@ def separation_table(
     DataFrame
         ``panel``; ``definitions``, those of F among its systems that have a likelihood;
         ``quantity``, ``F`` or ``θ²F``; ``separated``; ``smallest_deep``, ``smallest_deep_system``,
-        ``largest_rest``, ``largest_rest_system``, ``margin_ratio``; ``deep_below``, how many deep
-        values do not exceed the largest other one, of ``n_deep``; ``systems``, ``p_systems``,
-        ``classes``, ``p_classes``, numbers of units and exact permutation p.
+        ``largest_rest``, ``largest_rest_system``, ``margin_ratio``; ``largest_finite_rest`` and
+        its system, since θ²F is zero, and its ratio infinite, where half of the parameters are;
+        ``deep_below``, how many deep values do not exceed that, of ``n_deep``; ``systems``,
+        ``p_systems``, ``classes``, ``p_classes``, numbers of units and exact permutation p.
     """
     rows: list[dict[str, Any]] = []
     for panel, result in dichotomies.items():
@@ -36,7 +38,8 @@ def separation_table(
             ("θ²F", "relative_tier_ratio", result["relative"]),
         ):
             gap, systems, classes = tests["separation"], tests["systems"], tests["classes"]
-            largest = table.loc[table["group"] == "rest", column].max()
+            rest = table[(table["group"] == "rest") & np.isfinite(table[column])]
+            largest = rest.loc[rest[column].idxmax()]
             deep = table.loc[table["group"] == "deep", column]
             rows.append(
                 {
@@ -49,7 +52,9 @@ def separation_table(
                     "largest_rest": gap["largest_rest"]["value"],
                     "largest_rest_system": gap["largest_rest"]["system"],
                     "margin_ratio": gap["margin_ratio"],
-                    "deep_below": int((deep <= largest).sum()),
+                    "largest_finite_rest": largest[column],
+                    "largest_finite_rest_system": largest["system"],
+                    "deep_below": int((deep <= largest[column]).sum()),
                     "n_deep": len(deep),
                     "systems": systems["n_deep"] + systems["n_rest"],
                     "p_systems": systems["p_value"],
