@@ -194,7 +194,7 @@ def test_infinite_seeds_are_drawn_hollow_over_their_positive_entries_and_stated(
     assert (dots == 700.0).sum() == SEEDS
     caption = describe_dichotomy(observations, intervals, 100, LABELS)
     assert "700 to 700, geometric mean 700" in caption
-    assert f"there being no likelihood, for: {LABELS['circuit']}" in caption
+    assert f"squared response for: {LABELS['circuit']}" in caption
 
 
 def test_student_t_is_drawn_beside_the_bootstrap_and_is_what_is_written(monkeypatch):
@@ -311,8 +311,9 @@ def test_an_inversion_is_counted_in_both_statistics():
         }
     )
     text = describe_invariants(seeds, {"net": "Net", "matrix": "Matrix"})
-    assert "0 by the Gini coefficient, 1 by effective rank, 1 by top mass" in text
-    assert "By rank and top mass at once, 1 deep seeds are less concentrated" in text
+    assert "1 of 2 deep seeds are less concentrated than some other seed by effective" in text
+    assert "1 by top mass, 0 by the Gini coefficient" in text
+    assert "one and the same other seed by rank and top mass: 1 (Net)." in text
     assert "1 of 2 deep seeds fit" in text
 
 

@@ -38,12 +38,14 @@ ABOVE, BELOW = 0.34, 0.78
 INFINITE_STRIP = 0.55
 HEADING = "geometric mean (95 %, Student's t)"
 QUANTITY = "tier ratio, mean of the top 1 % of F over mean of the bottom 50 %"
+CROWDED, NAME_ROOM = 0.6, 0.35
+"""Right of the first fraction of the axis a name is written left, if so much room is there."""
 CAP = 0.09
 """Half the height of the ends of Student's t intervals, in rows."""
 DEFINITIONS = {
     "true": "F is the Fisher information of a likelihood for",
     "loss": "F is the mean square of the loss gradient at given targets for",
-    "response": "F is a mean squared response, there being no likelihood, for",
+    "response": "F is a mean squared response for",
 }
 SEEDS, MEASURED, PUBLISHED = 0.16, -0.14, -0.34
 """Height of the three lanes over the middle of a row, in rows."""
@@ -153,7 +155,7 @@ def describe_dichotomy(
         for definition, words in DEFINITIONS.items():
             systems = known.loc[known["definition"] == definition, "system"]
             if len(systems):
-                sentences.append(f"{words}: {', '.join(labels[name] for name in systems)}.")
+                sentences.append(f"{words}: {'; '.join(labels[name] for name in systems)}.")
     return " ".join(sentences)
 
 
@@ -308,7 +310,14 @@ def _mark(axes: Axes, observations: pd.DataFrame, threshold: float) -> None:
     _upright(axes, threshold, f"threshold {format_number(threshold)}", INK, not threshold < largest)
     if len(finite):
         text = f"largest other {format_number(largest)}"
-        _upright(axes, largest, text, COLOURS["rest"], threshold < largest)
+        _upright(axes, largest, text, COLOURS["rest"], _right_of(axes, threshold, largest))
+
+
+def _right_of(axes: Axes, threshold: float, largest: float) -> bool:
+    """Whether the name of the larger line goes right of it, not where the means are written."""
+    low, high = np.log(axes.get_xlim())
+    first, second = ((np.log(x) - low) / (high - low) for x in (threshold, largest))
+    return bool(first < second and (second < CROWDED or second - first < NAME_ROOM))
 
 
 def _upright(axes: Axes, x: float, text: str, colour: str, label_right: bool) -> None:
@@ -328,7 +337,7 @@ def _legend(figure: Figure, with_published: bool, with_positive: bool) -> None:
     ]
     if with_positive:
         hollow: Style = {"ls": "none", "marker": "o", "ms": 3.4, "mfc": "white", "mew": 0.8}
-        handles.append(Line2D([], [], color=COLOURS["deep"], label="its nonzero F", **hollow))
+        handles.append(Line2D([], [], color=COLOURS["deep"], label="over nonzero F", **hollow))
     handles += [
         Line2D([], [], marker="D", ms=3.4, lw=3.4, color=SOFT, label="mean, bootstrap"),
         Line2D([], [], lw=0.8, color=INK, marker="|", ms=5, label="Student's t"),

@@ -122,8 +122,8 @@ def describe_invariants(observations: pd.DataFrame, labels: Mapping[str, str]) -
     if both.any():
         inverted = [labels[name] for name in seeds.loc[both.index[both], "system"].unique()]
         sentences.append(
-            f"By rank and top mass at once, {int(both.sum())} deep seeds are less concentrated "
-            f"than some other seed: {', '.join(inverted)}."
+            f"Less concentrated than one and the same other seed by rank and top mass: "
+            f"{int(both.sum())} ({'; '.join(inverted)})."
         )
     for group in ("deep", "rest"):
         rows = seeds[seeds["group"] == group]
@@ -166,10 +166,11 @@ def _message(seeds: pd.DataFrame) -> str:
     counts = {name: int(_less_concentrated(seeds, [name]).sum()) for name in CONCENTRATION}
     if not any(counts.values()):
         return "Without tiers, no deep seed is less concentrated than any other seed"
-    shares = ", ".join(f"{count} by {NAMES[name]}" for name, count in counts.items())
+    most, *others = sorted(counts, key=lambda name: -counts[name])
+    shares = ", ".join(f"{counts[name]} by {NAMES[name]}" for name in others)
     return (
-        f"Without tiers the groups overlap: of {deep} deep seeds, less concentrated than some "
-        f"other seed are {shares}"
+        f"Without tiers the groups overlap: {counts[most]} of {deep} deep seeds are less "
+        f"concentrated than some other seed by {NAMES[most]}, {shares}"
     )
 
 
