@@ -23,6 +23,7 @@ from fimtiers.plotting.layout import (
     spread,
     text_width,
     widest,
+    wrap,
 )
 from fimtiers.plotting.style import (
     COLOURS,
@@ -178,7 +179,8 @@ def _draw_gap(axes: Axes, width: float, gap: pd.DataFrame, labels: Mapping[str, 
         systems = " / ".join(labels[system] for system in gap[f"{name}_system"].unique())
         height, va, offset = (1, "top", -4) if group == "deep" else (0, "bottom", 4)
         style: Style = {"xytext": (4, offset), "va": va, "size": SMALL, "color": COLOURS[group]}
-        axes.annotate(f"{words}: {systems}", (0, height), **style, **place)
+        lines = wrap(f"{words}: {systems}", width, SMALL)
+        axes.annotate("\n".join(lines), (0, height), **style, **place)
     texts = [_ratio(ratio) for ratio in gap["margin_ratio"]]
     over: Style = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     for factor, text, shown in zip(x, texts, _with_room(axes, width, x, texts, SMALL), strict=True):
