@@ -13,7 +13,7 @@ from fimtiers.schema_faults import StudyError, suggestion
 from fimtiers.study import Study, read_study
 from fimtiers.sweeps import read_figures
 
-OF_A_PANEL = ("dichotomy", "log_fisher", "thresholds", "invariants")
+OF_A_PANEL = ("dichotomy", "relative", "log_fisher", "thresholds", "invariants")
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 
 

@@ -7,17 +7,19 @@ from fimtiers.tables import read_table, write_table
 
 def main(args):
     settings, observations = args.settings, read_table(args.observations)
-    systems, points = args.output
-    write_table(
-        systems,
-        panel_intervals(
-            observations,
+    systems, points, relative = args.output
+    in_relative_units = observations.assign(value=observations["relative_tier_ratio"]).drop(
+        columns="positive_ratio"
+    )
+    for path, table in ((systems, observations), (relative, in_relative_units)):
+        intervals = panel_intervals(
+            table,
             seed=settings["seed"],
             confidence=settings["confidence"],
             resamples=settings["resamples"],
             threshold=settings["threshold"],
-        ),
-    )
+        )
+        write_table(path, intervals)
     write_table(
         points, point_intervals(observations, settings["confidence"], settings["threshold"])
     )

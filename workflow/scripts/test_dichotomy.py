@@ -8,12 +8,21 @@ from fimtiers.statistics.dichotomy import compare_pooled, permutation_test, sepa
 from fimtiers.tables import read_table, write_json
 
 
-def main(args):
-    settings, observations = args.settings, read_table(args.observations)
-    result = {
+def tests(observations):
+    return {
         "pooled_seeds": compare_pooled(observations),
         "systems": permutation_test(observations),
+        "classes": permutation_test(observations, unit="class"),
         "separation": separation(observations),
+    }
+
+
+def main(args):
+    settings, observations = args.settings, read_table(args.observations)
+    relative = observations.assign(value=observations["relative_tier_ratio"])
+    result = {
+        **tests(observations),
+        "relative": tests(relative),
         "cluster_bootstrap": cluster_bootstrap(
             observations,
             np.random.default_rng(settings["seed"]),
