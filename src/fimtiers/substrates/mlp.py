@@ -14,8 +14,8 @@ input is never formed. A setting says at which targets (`definition`):
 - `true`: in the expectation over targets of the likelihood, the Fisher information
   mean_x Σ_j (∂y_j/∂θ)² / `dim`. It is summed exactly, one backward pass for each output, so that no
   drawn target adds its own scatter. The squares are summed over the outputs before they meet those
-  of the activations, and all seeds share each product, which the engine of `fimtiers.fisher` cannot
-  do: sixteen outputs cost four to five times as much as `loss`.
+  of the activations, and all seeds share each product: sixteen outputs cost four to five times as
+  much as `loss`.
 
 Random numbers come from one stream per seed: initialisation, inputs discarded on request,
 training batches, probes.
