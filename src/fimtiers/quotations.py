@@ -44,6 +44,13 @@ SHARES = {"none": 0.0, "a quarter": 1 / 4, "a third": 1 / 3, "half": 1 / 2, "two
           "three quarters": 3 / 4, "all": 1.0}  # fmt: skip
 NEAR = 0.05
 """A share is called by a name if it is this near to it, none and all only if they are exact."""
+PLAIN_PROBABILITY = 1e-3
+"""Smaller ones are written with a power of ten."""
+LAWS = {
+    "constant": "a constant", "log_depth": "ln L", "sqrt_depth": "√L", "depth": "L",
+    "depth_squared": "L²", "tie": "tie", "rejected": "none: rejected", "no_growth": "no growth",
+    "falls": "falls", "undetermined": "undetermined",
+}  # fmt: skip
 AROUND = 60
 """Letters of the text that are shown on both sides of a number without a source."""
 
@@ -171,6 +178,34 @@ def _share(value: float) -> str:
     return name if near else f"{100 * value:.0f} %"
 
 
+def _number(value: float, digits: int = 0) -> str:
+    """Write a number with so many decimals and a proper minus sign, – for NaN."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float, digits: int = 0) -> str:
+    """Write a number with so many decimals and its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _short(value: float) -> str:
+    """Write a positive number with two significant digits, all of them before the point."""
+    exponent = math.floor(math.log10(value))
+    return f"{value:.{max(1 - exponent, 0)}f}" if -3 < exponent < 4 else _power(value, 1)
+
+
+def _probability(p: float) -> str:
+    """Write 0.82, 0.003 or 8 · 10⁻⁵."""
+    if p >= PLAIN_PROBABILITY:
+        return f"{p:.1g}" if p < 0.1 else f"{p:.2f}"
+    return _power(p)
+
+
+def _law(name: str) -> str:
+    """Write the name of a law, or of a finding, of `fimtiers.statistics.law_verdicts`."""
+    return LAWS[name] if name in LAWS else f"L^{name.removeprefix('power_')}"
+
+
 def _listed(words: Iterable[Any]) -> str:
     """Write a list as one says it: a, b and c."""
     *first, last = map(str, words)
@@ -183,16 +218,21 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "by": _by,
     "found": _found,
     "geometric": _geometric,
+    "law": _law,
     "len": len,
     "listed": _listed,
     "max": max,
     "mean": np.mean,
     "median": np.median,
     "min": min,
+    "number": _number,
     "one": _one,
     "power": _power,
+    "probability": _probability,
     "round": round,
     "share": _share,
+    "short": _short,
+    "signed": _signed,
     "sorted": sorted,
     "str": str,
     "sum": sum,

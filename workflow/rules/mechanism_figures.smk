@@ -1,14 +1,14 @@
 # Figures of the mechanism, each as SVG and PDF, with the sentences of its caption in a third file.
 #
-# Requires: <results>/tables/sweeps_runs.csv and sweeps_fits.csv,
-#           <results>/statistics/sweeps/{system}_layers.csv
+# Requires: <results>/tables/sweeps_runs.csv, sweeps_fits.csv, sweeps_laws.csv, sweeps_predictions.csv,
+#           sweeps_levels.csv and sweeps_drift.csv
 # Gives:    <results>/figures/mechanism_{figure}.svg, .pdf and .rst
 
 
 rule plot_sweeps:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
+        laws="<results>/tables/sweeps_laws.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_{figure}.svg",
@@ -34,7 +34,7 @@ rule plot_sweeps:
         code=code_of("plot_sweeps.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_sweeps.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--settings {params.settings:q} --runs {input.runs:q} --laws {input.laws:q} "
         "--output {output:q}"
 
 
@@ -42,6 +42,7 @@ rule plot_depth_law:
     input:
         runs="<results>/tables/sweeps_runs.csv",
         fits="<results>/tables/sweeps_fits.csv",
+        laws="<results>/tables/sweeps_laws.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_depth_law.svg",
@@ -64,13 +65,12 @@ rule plot_depth_law:
     shell:
         "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        "--laws {input.laws:q} --output {output:q}"
 
 
 rule plot_variance:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_variance.svg",
@@ -92,14 +92,13 @@ rule plot_variance:
         code=code_of("plot_variance.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        "--settings {params.settings:q} --runs {input.runs:q} --output {output:q}"
 
 
 rule plot_theory:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
+        predictions="<results>/tables/sweeps_predictions.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_theory.svg",
@@ -121,18 +120,14 @@ rule plot_theory:
         code=code_of("plot_theory.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        "--settings {params.settings:q} --runs {input.runs:q} "
+        "--predictions {input.predictions:q} --output {output:q}"
 
 
 rule plot_layers:
     input:
-        collect(
-            "<results>/statistics/sweeps/{system}_layers.csv",
-            system=dict.fromkeys(
-                entry["system"] for entry in deepest("layers").values()
-            ),
-        ),
+        levels="<results>/tables/sweeps_levels.csv",
+        drift="<results>/tables/sweeps_drift.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_layers.svg",
@@ -150,8 +145,9 @@ rule plot_layers:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("layers", deepest=deepest("layers")),
+        settings=sweep_figure("layers"),
         code=code_of("plot_layers.py"),
     shell:
         "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
-        "--settings {params.settings:q} --layers {input:q} --output {output:q}"
+        "--settings {params.settings:q} --levels {input.levels:q} "
+        "--drift {input.drift:q} --output {output:q}"

@@ -30,6 +30,10 @@ SWEEP_TABLES = collect(
             "published_fits",
             "fits",
             "probe_limits",
+            "laws",
+            "intervals",
+            "factors",
+            "predictions",
         ]
         if SWEEPS
         else []
@@ -84,18 +88,58 @@ def sweep_figure(figure, **extra):
     )
 
 
-def deepest(figure):
-    """The last point of each sweep of a figure, and its settings."""
-    shown = [
-        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
-    ]
+def deepest(sweeps):
+    """The last point of each of these sweeps, and its settings."""
     return {
         name: {
             "system": SWEEPS[name].system,
             "point": SWEEPS[name].points[-1].name,
+            "position": SWEEPS[name].points[-1].position,
             "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
                 SWEEPS[name].points[-1].name
             ],
         }
-        for name in shown
+        for name in sweeps
     }
+
+
+def drifting():
+    """The sweeps over depth of plain networks that figures of laws and of layers show."""
+    shown = {
+        name: None
+        for figure in ("layers", "depth_law")
+        for names_ in SWEEP_FIGURES.get(figure, {}).values()
+        for name in names_
+    }
+    return deepest(
+        name for name in shown if STUDY.systems[SWEEPS[name].system].substrate == "mlp"
+    )
+
+
+def drift_settings():
+    """What the levels of the layers are compared with, as JSON."""
+    return json.dumps(
+        {
+            "deepest": DRIFTING,
+            "labels": {name: SWEEPS[name].label for name in DRIFTING},
+            "confidence": STUDY.config["statistics"]["confidence"],
+        }
+    )
+
+
+def judge_settings():
+    """Which sweep is which before training, and how intervals are taken, as JSON."""
+    untrained = {
+        name: sweep.untrained for name, sweep in SWEEPS.items() if sweep.untrained
+    }
+    entries = json.loads(statistics_settings("seed", "confidence", "resamples"))
+    return json.dumps({"untrained": untrained, **entries})
+
+
+DRIFTING = drifting()
+
+
+if DRIFTING:
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.csv", table=["drift", "steps"]
+    )

@@ -16,4 +16,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "runs", "fits", "output*")
+    run_job(main, __file__, "settings", "runs", "output*")
