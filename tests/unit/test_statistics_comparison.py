@@ -7,6 +7,7 @@ import pytest
 from fimtiers.statistics.comparison import panel_comparison
 from fimtiers.statistics.dichotomy import permutation_test, separation
 from fimtiers.statistics.intervals import panel_intervals
+from fimtiers.statistics.relative import in_relative_units
 from fimtiers.statistics.separation_table import separation_table
 
 
@@ -61,6 +62,14 @@ def test_the_definition_student_t_and_the_positive_entries_stand_in_the_table(ta
     assert table.loc["net", "measured_t_low"] < 90
     assert table.loc["net", "measured_relative_smallest"] == 90
     assert table.loc["net", "largest_difference"] == 2e-9
+
+
+def test_a_system_without_a_relative_ratio_is_left_out_of_the_relative_panel():
+    table = PUBLISHED.assign(relative_tier_ratio=[5.0, np.nan, 6.0, 7.0, 8.0, np.inf])
+    relative = in_relative_units(table)
+    assert relative["system"].tolist() == ["chain"] * 3
+    assert relative["value"].tolist() == [7, 8, np.inf]
+    assert not {"positive_ratio", "definition"} & set(relative)
 
 
 def test_the_separation_is_told_for_f_and_for_relative_changes():

@@ -2,16 +2,14 @@
 
 from fimtiers.job import run_job
 from fimtiers.statistics.intervals import panel_intervals, point_intervals
+from fimtiers.statistics.relative import in_relative_units
 from fimtiers.tables import read_table, write_table
 
 
 def main(args):
     settings, observations = args.settings, read_table(args.observations)
     systems, points, relative = args.output
-    in_relative_units = observations.assign(value=observations["relative_tier_ratio"]).drop(
-        columns="positive_ratio"
-    )
-    for path, table in ((systems, observations), (relative, in_relative_units)):
+    for path, table in ((systems, observations), (relative, in_relative_units(observations))):
         intervals = panel_intervals(
             table,
             seed=settings["seed"],

@@ -3,6 +3,7 @@
 from fimtiers.job import run_job
 from fimtiers.plotting.dichotomy import describe_dichotomy, draw_dichotomy
 from fimtiers.plotting.save import save_figure
+from fimtiers.statistics.relative import in_relative_units
 from fimtiers.tables import read_table
 
 SUBTITLE = (
@@ -30,8 +31,7 @@ def main(args):
     known = published_intervals(args.published, settings["published_as"])
     words = {"subtitle": SUBTITLE.format(panel=settings["panel"])}
     if settings["relative"]:
-        observations["value"] = observations["relative_tier_ratio"]
-        observations = observations.drop(columns=["positive_ratio", "definition"])
+        observations = in_relative_units(observations)
         known = known.iloc[:0]
         words = {
             "subtitle": RELATIVE_SUBTITLE.format(panel=settings["panel"]),

@@ -5,6 +5,7 @@ import numpy as np
 from fimtiers.job import run_job
 from fimtiers.statistics.cluster_bootstrap import cluster_bootstrap
 from fimtiers.statistics.dichotomy import compare_pooled, permutation_test, separation
+from fimtiers.statistics.relative import in_relative_units
 from fimtiers.tables import read_table, write_json
 
 
@@ -19,10 +20,9 @@ def tests(observations):
 
 def main(args):
     settings, observations = args.settings, read_table(args.observations)
-    relative = observations.assign(value=observations["relative_tier_ratio"])
     result = {
         **tests(observations),
-        "relative": tests(relative),
+        "relative": tests(in_relative_units(observations)),
         "cluster_bootstrap": cluster_bootstrap(
             observations,
             np.random.default_rng(settings["seed"]),

@@ -39,7 +39,9 @@ def separation_table(
         ):
             gap, systems, classes = tests["separation"], tests["systems"], tests["classes"]
             rest = table[(table["group"] == "rest") & np.isfinite(table[column])]
-            largest = rest.loc[rest[column].idxmax()]
+            largest = {column: np.nan, "system": ""}
+            if len(rest):
+                largest = rest.loc[rest[column].idxmax(), [column, "system"]].to_dict()
             deep = table.loc[table["group"] == "deep", column]
             rows.append(
                 {

@@ -12,9 +12,10 @@ input is never formed. A setting says at which targets (`definition`):
 
 - `loss`: at the given one, x, so that F shrinks with the loss as a training goes on;
 - `true`: in the expectation over targets of the likelihood, the Fisher information
-  mean_x Σ_j (∂y_j/∂θ)² / `dim`. It is summed exactly, one backward pass for each output: half of a
-  diagonal is squares of activations and deltas, which are summed over the outputs first, so that
-  this costs six evaluations of `loss`, and sampled targets would need a hundred for its precision.
+  mean_x Σ_j (∂y_j/∂θ)² / `dim`. It is summed exactly, one backward pass for each output, so that no
+  drawn target adds its own scatter. The squares are summed over the outputs before they meet those
+  of the activations, and all seeds share each product: sixteen outputs cost four to five times as
+  much as `loss`.
 
 Random numbers come from one stream per seed: initialisation, inputs discarded on request,
 training batches, probes.
