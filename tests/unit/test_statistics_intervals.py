@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from fimtiers.statistics.intervals import (
     log_bootstrap_interval,
+    log_t_factor,
     log_t_interval,
     panel_intervals,
     point_intervals,
@@ -115,3 +117,29 @@ def test_student_t_covers_the_true_geometric_mean_as_often_as_it_says():
 
 def test_student_t_of_one_value_is_undefined():
     assert np.isnan(log_t_interval(np.array([2.0])).low)
+
+
+def test_the_factor_of_pairs_is_not_disturbed_by_what_they_share():
+    shared = np.exp(np.random.default_rng(5).normal(0, 3, 6))
+    factor = log_t_factor(2 * shared, shared, paired=True)
+    assert (factor.low, factor.geometric_mean, factor.high) == pytest.approx((2, 2, 2))
+    unpaired = log_t_factor(2 * shared, shared, paired=False)
+    assert unpaired.low < 1 < unpaired.high
+    assert unpaired.geometric_mean == pytest.approx(2)
+
+
+def test_the_unpaired_factor_has_the_interval_of_the_test_of_welch():
+    generator = np.random.default_rng(6)
+    above, below = generator.normal(3, 1, 5), generator.normal(1, 4, 9)
+    factor = log_t_factor(np.exp(above), np.exp(below), paired=False, confidence=0.9)
+    expected = stats.ttest_ind(above, below, equal_var=False).confidence_interval(0.9)
+    assert np.log([factor.low, factor.high]) == pytest.approx([expected.low, expected.high])
+    assert factor.n == 14
+
+
+def test_factors_need_finite_values_and_whole_pairs():
+    with pytest.raises(ValueError, match="denominator must be positive and finite"):
+        log_t_factor(np.ones(2), np.array([1, np.inf]), paired=False)
+    with pytest.raises(ValueError, match="equally many values, not 2 and 3"):
+        log_t_factor(np.ones(2), np.ones(3), paired=True)
+    assert np.isnan(log_t_factor(np.ones(1), np.ones(3), paired=False).high)

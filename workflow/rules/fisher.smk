@@ -23,7 +23,7 @@ rule extract_fisher:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("extract_fisher.py", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/extract_fisher.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/extract_fisher.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"
 
 
@@ -50,5 +50,5 @@ rule measure_convergence:
         ),
         code=substrate_code("measure_convergence.py", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_convergence.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_convergence.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"

@@ -35,7 +35,7 @@ rule tabulate_panel:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(
+        settings=lambda wildcards: json.dumps(
             {
                 "published_as": {
                     name: STUDY.systems[name].published_as
@@ -54,7 +54,7 @@ rule tabulate_panel:
         ),
         code=code_of("tabulate_panel.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/tabulate_panel.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/tabulate_panel.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--intervals {input.intervals:q} --corrected {input.corrected:q} "
         "--published_values {input.published_values:q} "
@@ -90,9 +90,9 @@ rule tabulate_provenance:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps({"groups": STUDY.groups()}, sort_keys=True),
+        settings=lambda wildcards: as_json(groups=STUDY.groups(), commit=commit()),
         code=code_of("tabulate_provenance.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/tabulate_provenance.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/tabulate_provenance.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
         "--tiers {input.tiers:q} --output {output:q}"

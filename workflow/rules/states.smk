@@ -23,7 +23,7 @@ rule build_states:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("build_states.py", "build_state"),
     shell:
-        "python $FIMTIERS_SCRIPTS/build_states.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/build_states.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -44,7 +44,7 @@ rule build_state:
         settings=lambda wildcards: system_of(wildcards).job([wildcards.point]),
         code=substrate_code("build_states.py", "build_state"),
     shell:
-        "python $FIMTIERS_SCRIPTS/build_states.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/build_states.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -70,5 +70,5 @@ rule gather_states:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=code_of("gather_states.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/gather_states.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/gather_states.py" --log {log:q} '
         "--settings {params.settings:q} --states {input:q} --output {output:q}"

@@ -28,7 +28,7 @@ rule collect_observations:
         ),
         code=code_of("collect_observations.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/collect_observations.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/collect_observations.py" --log {log:q} '
         "--settings {params.settings:q} --tiers {input:q} --output {output:q}"
 
 
@@ -49,7 +49,7 @@ rule estimate_intervals:
         settings=statistics_settings("seed", "confidence", "resamples", "threshold"),
         code=code_of("estimate_intervals.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/estimate_intervals.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/estimate_intervals.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -70,7 +70,7 @@ rule test_dichotomy:
         settings=statistics_settings("seed", "confidence", "cluster_resamples"),
         code=code_of("test_dichotomy.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/test_dichotomy.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/test_dichotomy.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -93,7 +93,7 @@ rule sweep_thresholds:
         settings=statistics_settings("thresholds"),
         code=code_of("sweep_thresholds.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/sweep_thresholds.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/sweep_thresholds.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -115,7 +115,7 @@ rule repeat_published_resampling:
         settings=statistics_settings("seed", "thresholds", "cluster_resamples"),
         code=code_of("repeat_published_resampling.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/repeat_published_resampling.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/repeat_published_resampling.py" --log {log:q} '
         "--settings {params.settings:q} --intervals {input.intervals:q} --output {output:q}"
 
 
@@ -149,7 +149,7 @@ rule measure_margin:
         ),
         code=code_of("measure_margin.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_margin.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_margin.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--observations {input.observations:q} --convergence {input.convergence:q} --output {output:q}"
 
@@ -170,7 +170,7 @@ rule extrapolate_probes:
         settings=statistics_settings("confidence"),
         code=code_of("extrapolate_probes.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/extrapolate_probes.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/extrapolate_probes.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--convergence {input.convergence:q} --output {output:q}"
 
@@ -191,7 +191,7 @@ rule describe_without_tiers:
     params:
         code=code_of("describe_without_tiers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/describe_without_tiers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/describe_without_tiers.py" --log {log:q} '
         "--observations {input.observations:q} --output {output:q}"
 
 
@@ -210,7 +210,7 @@ rule classify_held_out:
     params:
         code=code_of("classify_held_out.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/classify_held_out.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/classify_held_out.py" --log {log:q} '
         "--observations {input.observations:q} --output {output:q}"
 
 
@@ -232,7 +232,7 @@ rule test_uniqueness:
     params:
         code=code_of("test_uniqueness.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/test_uniqueness.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/test_uniqueness.py" --log {log:q} '
         "--fisher {input:q} --output {output:q}"
 
 
@@ -263,7 +263,7 @@ rule cut_partitions:
         ),
         code=code_of("cut_partitions.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/cut_partitions.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/cut_partitions.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--fisher {input.fisher:q} --output {output:q}"
 
@@ -284,6 +284,6 @@ rule bootstrap_exponents:
         settings=statistics_settings("seed", "confidence", "resamples"),
         code=code_of("bootstrap_exponents.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/bootstrap_exponents.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/bootstrap_exponents.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--points {input.points:q} --output {output:q}"

@@ -25,6 +25,6 @@ rule aggregate_tiers:
         ),
         code=code_of("aggregate_tiers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/aggregate_tiers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/aggregate_tiers.py" --log {log:q} '
         "--settings {params.settings:q} --fisher {input.fisher:q} --states {input.states:q} "
         "--output {output:q}"

@@ -31,7 +31,7 @@ def main(args):
         SUBTITLE.format(panel=settings["panel"]),
     )
     caption = describe_dichotomy(observations, intervals, settings["threshold"])
-    save_figure(figure, caption, *args.output)
+    save_figure(figure, args.settings["number"], caption, *args.output)
 
 
 if __name__ == "__main__":

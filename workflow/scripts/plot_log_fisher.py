@@ -25,7 +25,9 @@ def main(args):
     figure = draw_log_fisher(
         histogram, summary, labels, groups, SUBTITLE.format(panel=settings["panel"])
     )
-    save_figure(figure, describe_log_fisher(summary, labels, groups), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_log_fisher(summary, labels, groups), *args.output
+    )
 
 
 if __name__ == "__main__":

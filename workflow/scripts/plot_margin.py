@@ -25,7 +25,9 @@ def main(args):
     margin = stack(args.margin, settings["panels"])
     convergence = stack(args.convergence, settings["panels"])
     figure = draw_margin(margin, convergence, settings["labels"], SUBTITLE)
-    save_figure(figure, describe_margin(margin, settings["labels"]), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_margin(margin, settings["labels"]), *args.output
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from fimtiers.fisher.links import links_of
 from fimtiers.fisher.loop_check import differing, refuse_not_finite
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.randomness import draws_are_unused
+from fimtiers.fisher.reasons import in_short
 from fimtiers.fisher.refusals import (
     LossError,
     RandomCallError,
@@ -108,7 +109,7 @@ def calibrate(
             sums = make_sums()
         engine = Engine(model, objective, names, routes.plan, sums)
         try:
-            labels, losses, _ = engine.add(batch, guessing)
+            labels, losses, count = engine.add(batch, guessing)
             labelled = batch[0], labels
             alone = add_without_rules(model, objective, labelled, routes, sums)
         except RoutesChangedError:
@@ -128,10 +129,15 @@ def calibrate(
             fallback = [name for name in routes.plan.without_rule if name in sums.totals]
             routes.flat = flat_entries(model, objective, labelled, fallback) if fallback else {}
             masks = engine.masks() | routes.flat
-            wrong, alone = differing(model, objective, labelled, losses, sums, masks)
+            wrong, alone = differing(
+                model, objective, labelled, losses, sums, masks, engine.computed_in
+            )
         if not wrong:
             engine.confirm(guessing)
             engine.alone = alone if check else None
+            # Labels drawn for some samples first would be others than those drawn for all.
+            if check and objective.kind != "mc":
+                engine.counted = count
             return engine
         if not guessing:
             _take_next_route(routes, wrong)
@@ -155,7 +161,8 @@ def add_without_rules(
         try:
             losses = add_by_vmap(model, objective, batch, by_vmap, sums, routes.plan.draws_unused)
         except Exception as error:  # whatever vmap cannot do, the loop can
-            routes.looped |= dict.fromkeys(by_vmap, f"vmap: {_first_line(error)}")
+            reason = in_short(error).removeprefix("vmap: ")
+            routes.looped |= dict.fromkeys(by_vmap, f"vmap: {reason}")
             raise RoutesChangedError from error
     if routes.looped:
         losses = add_by_loop(model, objective, batch, list(routes.looped), sums)
@@ -204,7 +211,7 @@ def leave_to_loop(
         if type(own) is type(error):
             raise error from None
         raise
-    about = _first_line(error)
+    about = in_short(error)
     warnings.warn(
         f"the model cannot be watched ({about}); its gradients are taken without rules, which is "
         "slower",
@@ -212,11 +219,6 @@ def leave_to_loop(
     )
     for name in missing:
         routes.plan.without_rule[name] = f"not to be watched: {about}"
-
-
-def _first_line(error: Exception, most: int = 120) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _take_next_route(routes: Routes, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs
@@ -35,7 +36,11 @@ class ChainEngine:
         Whether what it computes agreed with the loop.
     alone
         Losses of the first samples, each alone, shape (sample, backward pass).
+    counted
+        As of `Engine`: none, as samples are compared within the first batch.
     """
+
+    counted = 0
 
     def __init__(
         self, model: nn.Module, objective: Objective, names: Sequence[str], plan: Plan, links: Links
@@ -48,6 +53,11 @@ class ChainEngine:
         self.sums = Sums({})
         self._general: Engine | None = None
         self._by_hand = True
+
+    @property
+    def computed_in(self) -> frozenset[torch.dtype]:
+        """What operations on parameters gave besides their own dtype, as of `Engine`."""
+        return frozenset() if self._general is None else self._general.computed_in
 
     @property
     def entries(self) -> float:

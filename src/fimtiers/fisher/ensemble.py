@@ -51,7 +51,7 @@ from fimtiers.fisher.refusals import LossError, SampleCouplingError, refuse_coup
 from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.rules.contraction import LinearWeight
 from fimtiers.fisher.squares import Scaler
-from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.sums import Part, Sums
 from fimtiers.fisher.tape import FormBuilder, Site, SquareCollector, Watch
 from fimtiers.fisher.tracked import Tracked
 
@@ -286,7 +286,7 @@ class Stack:
                 sizes = networks, left.shape[2], right.shape[2]
                 form = Outer(left.unsqueeze(1), right.unsqueeze(1), sizes, (0, 1, 2))
             total = self.stacked_sums.totals[tracked.label]
-            self.stacked_sums.add(tracked.label, total, *form.squares(scaler))
+            form.add_squares(Part(self.stacked_sums, tracked.label, total), scaler)
         return True
 
     def _of_network(self, site: Site, number: int) -> Site:

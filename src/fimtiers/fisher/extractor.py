@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fimtiers.fisher.batches import NO_SAMPLES, Data, Inputs, ends, length, pairs, split
+from fimtiers.fisher.batches import NO_SAMPLES, Data, Inputs, ends, length, pairs, part, split
 from fimtiers.fisher.calibration import Routes, add_without_rules, calibrate, leave_to_loop
 from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine
@@ -125,8 +125,12 @@ device, check, flattened
             if samples == 0:
                 continue
             if not begun:
-                self._begin(pair, directory)
+                counted = self._begin(pair, directory)
                 begun = True
+                if counted:
+                    n += counted
+                    self._engine.note(operations)
+                    pair = part(pair, 1, samples + 1 - self._calibrated_on)
             elif samples > 1 and self._calibrated_on == 1 and self.check:
                 self._begin_again(pair)
             for batch in split(pair, self._size):
@@ -151,8 +155,14 @@ device, check, flattened
             self.objective.unit,
         )
 
-    def _begin(self, batch: tuple[Inputs, Any], directory: Path | None) -> None:
-        """Let the engine add to new sums; make one first, unless it was for this structure."""
+    def _begin(self, batch: tuple[Inputs, Any], directory: Path | None) -> int:
+        """Let the engine add to new sums; make one first, unless it was for this structure.
+
+        Returns
+        -------
+        int
+            What the samples at the ends of the batch count for, if they were added already.
+        """
         structure = structure_of(self.model, batch)
         known = structure == self._structure
         if not known:
@@ -165,13 +175,18 @@ device, check, flattened
         if not (known and self._engine.confirmed):
             self._calibrate(batch, make_sums)
             self._structure = structure
+            if self._engine.counted:
+                return self._engine.counted
+            self._engine.end()
         self._engine.begin(make_sums())
         self.objective.restart()
+        return 0
 
     def _begin_again(self, batch: tuple[Inputs, Any]) -> None:
         """Find routes anew with a batch of several samples, after batches of one."""
         sums = self._engine.end()
         self._calibrate(batch, partial(Sums, self._shapes, self.accumulate, self._home))
+        self._engine.end()
         self._engine.begin(sums)
 
     def _calibrate(self, batch: tuple[Inputs, Any], make_sums: Callable[[], Sums]) -> None:
@@ -181,7 +196,6 @@ device, check, flattened
         )
         self._calibrated_on, self._compared = length(few[0]), 1
         self._size = self.micro_batch or affordable(self._engine, self.memory)
-        self._engine.end()
 
     def _add(self, batch: tuple[Inputs, Any]) -> int:
         """Add the samples of a batch by all routes; return how many they count for."""
@@ -218,7 +232,7 @@ device, check, flattened
         between = min(BETWEEN, samples // SPARSE)
         chosen = [0, *(k * samples // (between + 1) for k in range(1, between + 1)), samples - 1]
         alone = [losses_alone(self.model, self.objective, batch, sample) for sample in chosen]
-        refuse_coupled(losses[chosen], torch.stack(alone))
+        refuse_coupled(losses[chosen], torch.stack(alone), self._engine.computed_in)
 
 
 def chosen(named: dict[str, nn.Parameter], parameters: Sequence[str] | None) -> list[str]:

@@ -25,7 +25,7 @@ CHUNK_BYTES = 64 << 20
 
 def add_by_loop(
     model: nn.Module, objective: Objective, batch: tuple[Inputs, Any], names: Sequence[str],
-    sums: Sums, sign: float = 1.0,
+    sums: Sums,
 ) -> Tensor:  # fmt: skip
     """Add the squared gradients of one sample after the other, by plain backward passes.
 
@@ -33,8 +33,6 @@ def add_by_loop(
     ----------
     model, objective, batch, names, sums
         As of `fimtiers.fisher.engine.Engine`.
-    sign
-        −1 to subtract.
 
     Returns
     -------
@@ -44,7 +42,7 @@ def add_by_loop(
 
     def receive(gradients: Mapping[str, Tensor]) -> None:
         for name, gradient in gradients.items():
-            add_square(sums, name, gradient, sign)
+            add_square(sums, name, gradient)
 
     parameters = dict(model.named_parameters())
     chosen = {name: parameters[name] for name in names}
@@ -133,14 +131,14 @@ def _magnitude(gradient: Tensor) -> Tensor:
     return gradient.abs() if gradient.is_complex() else gradient
 
 
-def add_square(sums: Sums, name: str, gradient: Tensor, sign: float = 1.0) -> None:
-    """Add sign times the square of a gradient to the sums of the parameter called `name`."""
+def add_square(sums: Sums, name: str, gradient: Tensor) -> None:
+    """Add the square of a gradient to the sums of the parameter called `name`."""
     total = sums.totals[name]
     if total.dtype == torch.float64 and total.device == gradient.device and total.numel() <= TILE:
         exact = gradient.double()  # whose square needs no scale
-        total.addcmul_(exact, exact, value=sign)
+        total.addcmul_(exact, exact)
     else:
-        sums.add(name, total, *Dense(gradient[None]).squares(Scaler()), sign)
+        sums.add(name, total, *Dense(gradient[None]).squares(Scaler()))
 
 
 def add_by_vmap(

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from fimtiers.fisher.tracked import leaves
 
+PACKING = "_pack_padded_sequence"
+"""Function that puts sequences of different lengths into one tensor."""
+
 GATHERS = frozenset({
     "__getitem__", "__setitem__", "index", "index_select", "gather", "take", "take_along_dim",
     "masked_select", "index_add", "index_add_", "index_copy", "index_copy_", "index_put",
     "index_put_", "scatter", "scatter_", "scatter_add", "scatter_add_", "masked_scatter",
-    "masked_scatter_", "_pack_padded_sequence",
+    "masked_scatter_", PACKING,
 })  # fmt: skip
 """Functions that may pick or place rows of data by index."""
 
@@ -42,15 +45,21 @@ class Gathers:
     def __init__(self) -> None:
         self.lengths: set[int] = set()
 
-    def note(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Take notice of a call of one of the functions in `WATCHED`."""
+    def note(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Take notice of a call of one of the functions in `WATCHED`.
+
+        Integers are looked up in tables, so that rows of them picked by a mask hide samples too;
+        what is picked from them by index is as a rule no row per sample.
+        """
         data, *others = *args, *kwargs.values()
-        if not isinstance(data, Tensor) or data.ndim == 0 or not data.is_floating_point():
+        if not isinstance(data, Tensor) or data.ndim == 0:
             return
-        if self.lengths:
+        floating = data.is_floating_point()
+        if self.lengths and floating:
             self._note_stretches(data, result)
         for shape, is_mask in _indices(others):
-            self.lengths.update(shape)
+            if floating or name == PACKING:
+                self.lengths.update(shape)
             if is_mask and isinstance(result, Tensor):
                 self.lengths.update(result.shape[:1])
 

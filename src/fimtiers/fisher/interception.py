@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fimtiers.fisher.gathers import WATCHED, Gathers
+from fimtiers.fisher.layout import Layout
+from fimtiers.fisher.packings import Packings
+from fimtiers.fisher.provenance import Derivation
 from fimtiers.fisher.refusals import SUSPECT, refuse_coupled_call
 from fimtiers.fisher.rules import DECOMPOSITIONS, RULES
 from fimtiers.fisher.sums import Sums
@@ -35,6 +38,9 @@ UNTRACKED = frozenset({
 
 SEQUENCES = (tuple, list)
 """Arguments that parameters are looked for in."""
+
+LOOKUPS = frozenset({"embedding", "__getitem__"})
+"""Functions whose index often has one row that serves all samples."""
 
 
 class RoutesChangedError(Exception):
@@ -57,6 +63,12 @@ class Plan:
     ----------
     derive
         Keys of operations that make a tensor of parameters alone, though a rule is at hand.
+    on_samples
+        Keys of operations that samples go into, though none of their arguments needs a gradient.
+    misleading
+        Keys of operations on whose results a first axis as long as there are samples is another.
+    packed
+        Keys of operations on packed sequences that hold samples where packing put them.
     without_rule
         Parameters left to the fallback, each with the reason.
     by_hand
@@ -68,6 +80,9 @@ class Plan:
     """
 
     derive: set[tuple[str, ...]] = field(default_factory=set)
+    on_samples: set[tuple[str, ...]] = field(default_factory=set)
+    misleading: set[tuple[str, ...]] = field(default_factory=set)
+    packed: set[tuple[str, ...]] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_hand: bool = True
     draws_unused: bool = False
@@ -103,9 +118,13 @@ class Interception(TorchFunctionMode):
             for n, p in parameters.items()
         }
         self.known = dict(self.parameters)
-        self.gathers = Gathers()
+        self.gathers, self.packings = Gathers(), Packings(0)
         self.samples = 0
+        self.expected: dict[Site, Layout] = {}
+        self.computed_in: set[torch.dtype] = set()
         self.sites: list[Site] = []
+        self.derivations: list[Derivation] | None = None
+        self.blamed_derived = False
         self.receiver: Receiver | None = None
         self.key: tuple[str, ...] = ()
         self.moves = 0
@@ -128,7 +147,11 @@ class Interception(TorchFunctionMode):
         self.guessing = guessing
         self.known = dict(self.parameters)
         self.samples, self.sites, self.receiver = samples, [], None
-        self.gathers, self.moves = Gathers(), 0
+        self.gathers, self.packings, self.expected = Gathers(), Packings(samples), {}
+        self.moves, self.blamed_derived = 0, False
+        device = self.root.device.type
+        if torch.is_autocast_enabled(device):
+            self.computed_in.add(torch.get_autocast_dtype(device))
         self.active, self.recomputing = True, False
         try:
             with self:
@@ -212,11 +235,20 @@ class Interception(TorchFunctionMode):
             Tensors that the forms need besides the gradient.
         """
         shape = output.shape
+        self.computed_in.add(output.dtype)
         gathered = self.gathers.may_hide(shape, self.samples)
-        evident = not gathered and _shows_samples(shape, saved, self.samples)
+        layout = self.packings.layout(shape) if gathered else None
+        known = layout is not None and self.key in self.plan.packed
+        gathered &= not known
+        evident = not gathered and self.key not in self.plan.misleading
+        evident = evident and _shows_samples(shape, saved, self.samples)
         site = Site(
             self.key, shape, uses, self.samples, self._deliver, gathered, evident, self.moves
         )
+        if known:
+            site.layout = layout
+        elif layout is not None:
+            self.expected[site] = layout
         if not self.recomputing:
             self.sites.append(site)
         root = self.gathered_root if gathered else self.root
@@ -239,7 +271,8 @@ class Interception(TorchFunctionMode):
         if not self._meets_parameter(args, kwargs) or not torch.is_grad_enabled():
             result = func(*args, **kwargs)
             if name in WATCHED:
-                self.gathers.note(args, kwargs, result)
+                self.gathers.note(name, args, kwargs, result)
+                self.packings.note(name, args, result)
             return result
         if name in UNTRACKED:
             return func(*args, **kwargs)
@@ -284,14 +317,16 @@ class Interception(TorchFunctionMode):
         self, name: str, func: Callable[..., Any], args: Any, kwargs: Any, found: list[Tracked]
     ) -> Any:
         self.key = (name, *[tracked.label for tracked in found])
-        if self.guessing and name == "embedding" and _one_row_for_all(args, self.samples):
-            self.plan.derive.add(self.key)
-        if name in RULES and self.key not in self.plan.derive:
+        plan = self.plan
+        meets_data = self.key in plan.on_samples
+        if self.guessing and not meets_data and _one_row_for_all(name, args, self.samples):
+            plan.derive.add(self.key)
+        if name in RULES and self.key not in plan.derive:
             result = RULES[name](self, func, *args, **kwargs)
             if result is not NotImplemented:
                 return result
         changes_parameter = name.startswith("__i") or (name[-1:] == "_" != name[-2:-1])
-        meets_data = any(isinstance(x, Tensor) and x.requires_grad for x in leaves((args, kwargs)))
+        meets_data |= any(isinstance(x, Tensor) and x.requires_grad for x in leaves((args, kwargs)))
         if (changes_parameter and isinstance(args[0], Tracked)) or meets_data:
             self.give_up(found, f"no rule for {name}")
             return func(*mapped(value, args), **mapped(value, kwargs))
@@ -299,6 +334,7 @@ class Interception(TorchFunctionMode):
 
     def give_up(self, found: Sequence[Tracked], reason: str) -> None:
         """Leave the parameters behind some tracked tensors to the fallback."""
+        self.blamed_derived |= any(tracked.graph.grad_fn is not None for tracked in found)
         for root in {root for tracked in found for root in tracked.roots}:
             self.plan.without_rule.setdefault(root, reason)
 
@@ -316,6 +352,7 @@ class Interception(TorchFunctionMode):
         tensors = list(leaves(result))
         many = views is not None and not isinstance(views, Tensor)
         label = f"{name}({', '.join(tracked.label for tracked in found)})"
+        made: list[Tracked] = []
         for i, tensor in enumerate(tensors):
             if not isinstance(tensor, Tensor) or not tensor.requires_grad:
                 continue
@@ -323,6 +360,10 @@ class Interception(TorchFunctionMode):
             own = f"{label}[{i}]" if len(tensors) > 1 else label
             known = Tracked(tensor, tensor.detach(), tensor, roots, own, sums)
             self.known[id(tensor)] = known
+            made.append(known)
+        if self.derivations is not None:
+            alone = not any(isinstance(x, Tensor) for x in leaves((args, kwargs)))
+            self.derivations.append(Derivation(self.key, found, made, alone))
         return result
 
 
@@ -335,10 +376,17 @@ def _axes(items: Iterable[Any]) -> Iterator[Any]:
             yield from item
 
 
-def _one_row_for_all(args: Sequence[Any], samples: int) -> bool:
+def _one_row_for_all(name: str, args: Sequence[Any], samples: int) -> bool:
     """Return whether an index has a single row for several samples, as positions often have."""
-    index = args[0] if args else None
-    return isinstance(index, Tensor) and index.ndim > 1 and len(index) == 1 < samples
+    if name not in LOOKUPS or len(args) < 2:
+        return False
+    index = args[1] if isinstance(args[0], Tracked) else args[0]
+    return (
+        isinstance(index, Tensor)
+        and index.ndim > 1
+        and len(index) == 1 < samples
+        and samples not in index.shape
+    )
 
 
 def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -> bool:
@@ -349,6 +397,7 @@ def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -
     return (
         base is not None
         and len(shape) > 0
+        and shape[0] % samples == 0
         and base.ndim > 1
         and base.shape[0] == samples
         and saved[0].shape[0] == shape[0]

@@ -31,6 +31,13 @@ SINGLE_THREAD_TOKENS = 32
 COPY_BYTES = 8 << 20
 """Copies of the right side of at most this size exist at a time."""
 
+BLOCK_BYTES = 1 << 20
+"""Rows of the left side go by in blocks of about this size, a second cache: the kernel reads each
+as often as the right side has panels."""
+
+LEAST_BLOCK = 192
+"""Fewest rows of a block, a multiple of the rows of all tiles."""
+
 LINE = 16
 """Numbers of float32 in a line of the cache."""
 
@@ -100,38 +107,61 @@ def pair_squares(left: Tensor, right: Tensor, peak: int) -> tuple[Tensor, Tensor
 
 
 def token_squares(left: Tensor, right: Tensor, scale: float, rows: Tensor | None = None) -> Tensor:
-    """Return Σ_n (Σ_t scale · left_nt ⊗ right_n,rows(tap, t))².
+    """Return Σ_n (Σ_t scale · left_nt ⊗ right_n,rows(tap, t))², shape (L, R, tap).
+
+    Arguments are those of `add_token_squares`.
+    """
+    taps = 1 if rows is None else rows.shape[0]
+    total = left.new_zeros(left.shape[2], right.shape[2], taps)
+    add_token_squares(total, left, right, scale, rows=rows)
+    return total
+
+
+def add_token_squares(
+    total: Tensor,
+    left: Tensor,
+    right: Tensor,
+    scale: float,
+    factor: float = 1.0,
+    rows: Tensor | None = None,
+) -> None:
+    """Add factor · Σ_n (Σ_t scale · left_nt ⊗ right_n,rows(tap, t))² to sums.
 
     Parameters
     ----------
+    total
+        Shape (L, R, tap), float32 or float64, contiguous.
     left
         Shape (sample, token, L), any strides.
     right
         Shape (sample, row, R), any strides.
-    scale
-        A power of two.
+    scale, factor
+        Powers of two.
     rows
         Row of `right` that each tap reads at each token, counted from one, shape (tap, token);
         row zero holds zeros. By default one tap that reads all rows in order.
-
-    Returns
-    -------
-    Tensor
-        Shape (L, R, tap).
     """
     from fimtiers.fisher import register_tiles
 
     if rows is None:
         rows = torch.arange(1, left.shape[1] + 1, device="cpu").unsqueeze(0)
-    total = left.new_zeros(left.shape[2], right.shape[2], rows.shape[0])
+    places, target = rows.contiguous().numpy(), total.numpy()
     chunk = max(1, COPY_BYTES // (right[0].numel() * right.element_size()))
     for start in range(0, len(right), chunk):
         part = slice(start, start + chunk)
-        register_tiles.add_squares(
-            left[part].numpy(), _rows_from_one(right[part], scale).numpy(),
-            rows.contiguous().numpy(), total.numpy(),
-        )  # fmt: skip
-    return total
+        copy, given = _rows_from_one(right[part], scale).numpy(), left[part]
+        for some in row_blocks(given):
+            block = given[:, :, some]
+            if given.stride(2) == 1 and given.nbytes > COPY_BYTES:
+                block = block.contiguous()  # rows far apart share few places in the cache
+            register_tiles.add_squares(block.numpy(), copy, places, factor, target[some])
+
+
+def row_blocks(left: Tensor) -> list[slice]:
+    """Return the rows of `left`, shape (sample, token, L), in blocks that stay in the cache."""
+    length = left.shape[2]
+    size = max(LEAST_BLOCK, BLOCK_BYTES // max(1, left[:, :, :1].numel() * left.element_size()))
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def _rows_from_one(values: Tensor, scale: float) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from fimtiers.fisher.interception import Interception
-from fimtiers.fisher.layout import find_layout, label_weights
+from fimtiers.fisher.layout import find_layout, fits, label_weights
 from fimtiers.fisher.tape import Site
 
 
@@ -30,6 +30,8 @@ class Labels:
     ----------
     mixed
         Sites that turned out to hold several samples in one place.
+    as_expected
+        Sites that hold all samples where the operation itself put them.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Labels:
         self.weights = label_weights(samples, total.detach())
         self.samples = samples
         self.mixed: list[Site] = []
+        self.as_expected: set[Site] = set()
+        self._expected = interception.expected
         self._arrived: dict[Site, list[Tensor]] = {site: [] for site in sites}
         gathered_only = all(site.gathered for site in sites)
 
@@ -67,6 +71,11 @@ class Labels:
             return False
         labelled = self._arrived.pop(site, [])
         if labelled:
+            expected = self._expected.get(site)
+            if expected and fits(expected, gradient, labelled, self.weights, self.samples):
+                site.layout = expected
+                self.as_expected.add(site)
+                return True
             gathered = site.gathered
             site.layout, site.ambiguous = find_layout(
                 gradient, labelled, self.weights, self.samples, gathered

@@ -7,15 +7,11 @@ from torch import Tensor, nn
 
 from fimtiers.fisher.by_hand import Derivative, applied
 from fimtiers.fisher.links import Links
-from fimtiers.fisher.squares import Scaler, squares_by_rows
+from fimtiers.fisher.squares import FEW_ENTRIES, Scaler, squares_by_rows
 from fimtiers.fisher.sums import Sums
 
 Parameters = tuple[Tensor, Tensor | None]
 """Weights (network, output, input) and biases (network, 1, output) of a layer."""
-
-FEW_ENTRIES = 1 << 12
-"""Gradients and inputs of so few entries are squared in float64, which needs no scale: finding one
-would take longer."""
 
 CPU = torch.device("cpu")
 

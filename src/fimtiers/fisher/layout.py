@@ -83,10 +83,12 @@ class Ragged:
 
     def front(self, tensor: Tensor, axis: int, samples: int) -> Tensor:
         """Return a copy of `tensor` as (sample, …, entry, …); padding is zero."""
-        rows = tensor.movedim(axis, 0)[self.index.clamp(min=0).flatten()]
-        rows = rows.unflatten(0, (samples, -1))
-        padding = (self.index < 0).reshape(*self.index.shape, *(1,) * (tensor.ndim - 1))
-        return rows.masked_fill_(padding, 0).movedim(1, axis + 1)
+        rows = tensor.index_select(axis, self.index.clamp(min=0).flatten())
+        rows = rows.movedim(axis, 0).unflatten(0, (samples, -1))
+        padding = self.index < 0
+        if bool(padding.any()):
+            rows.masked_fill_(padding.reshape(*padding.shape, *(1,) * (tensor.ndim - 1)), 0)
+        return rows.movedim(1, axis + 1)
 
 
 def label_weights(samples: int, like: Tensor) -> list[Tensor]:
@@ -151,6 +153,30 @@ def _fitting(
                 for g, w in zip(labelled, weights, strict=True)
             ):
                 yield block
+
+
+def fits(
+    layout: Layout,
+    plain: Tensor,
+    labelled: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    samples: int,
+) -> bool:
+    """Return whether gradients show that all samples are where a layout says.
+
+    Parameters
+    ----------
+    layout
+        What is to be shown.
+    plain, labelled, weights, samples
+        As of `find_layout`.
+    """
+    axis = layout.axis or 0
+    front = layout.front(plain, axis, samples)
+    return bool(front.flatten(1).any(1).all()) and all(
+        _is_scaled(layout.front(g, axis, samples), front, w)
+        for g, w in zip(labelled, weights, strict=True)
+    )
 
 
 def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor) -> bool:

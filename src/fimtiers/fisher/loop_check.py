@@ -1,18 +1,19 @@
 """Compares sums of squares with the single-sample loop, tensor by tensor as its gradients arrive.
 
-The loop's squares are subtracted from the sums in place; what is left measures the disagreement.
-Each large gradient is gone before the next comes, so a check needs no memory of the model's size.
+What is left of the sums without the loop's squares measures the disagreement; the sums stay as they
+are. The gradients of the first sample are kept until those of the second come, which needs the
+memory of a plain pass; each large one of the last is gone before the next comes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fimtiers.fisher.batches import Inputs, call, part
-from fimtiers.fisher.fallback import add_square, loop_gradients
+from fimtiers.fisher.fallback import loop_gradients
 from fimtiers.fisher.objective import Objective
 from fimtiers.fisher.refusals import LossError, SampleCouplingError
 from fimtiers.fisher.sums import TILE, Sums, suits_kernel
@@ -23,6 +24,10 @@ SAMPLES = 2
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 """Largest relative difference to the loop, per tensor. A wrong route is wrong by far more; batched
 and single kernels round differently, and a sign of a ReLU may go either way."""
+
+LOSS_IS_FINER = 2
+"""A loss of full precision made of numbers of half precision is held to this fraction of their
+tolerance: it averages over what they round."""
 
 SAFE_NORMS = 1e-12, 1e12
 """Norms whose squares neither underflow nor overflow in float32."""
@@ -35,6 +40,7 @@ def differing(
     losses: Tensor | None,
     sums: Sums,
     masks: Mapping[str, Tensor],
+    computed_in: Collection[torch.dtype] = (),
 ) -> tuple[list[str], Tensor]:
     """Compare sums of squares with those of the loop.
 
@@ -48,9 +54,11 @@ def differing(
         What they were among other samples, shape (sample, backward pass); None if every sample
         was alone.
     sums
-        Sums of squares over these samples; void afterwards.
+        Sums of squares over these samples.
     masks
         Entries to leave out, such as those that are rounding noise.
+    computed_in
+        Dtypes that were computed in besides those of the parameters, as under autocast.
 
     Returns
     -------
@@ -66,16 +74,17 @@ def differing(
     LossError
         If a loss or a gradient is not finite.
     """
-    check, parameters = LoopCheck(sums, masks), dict(model.named_parameters())
+    passes = None if losses is None else losses.numel()
+    check, parameters = LoopCheck(sums, masks, passes), dict(model.named_parameters())
     chosen = {name: parameters[name] for name in sums.totals}
     alone = loop_gradients(model, objective, batch, chosen, check.receive)
     refuse_not_finite(alone)
     if losses is not None:
-        refuse_coupled(losses, alone)
+        refuse_coupled(losses, alone, computed_in)
     wrong = [
         name
         for name, (left, found) in check.differences().items()
-        if not left <= TOLERANCE[real(parameters[name].dtype)] * found < math.inf
+        if not left <= tolerance_of(parameters[name].dtype, *computed_in) * found < math.inf
     ]
     if wrong:
         _refuse_not_finite_gradients(model, objective, batch, {n: chosen[n] for n in wrong})
@@ -91,13 +100,22 @@ def losses_alone(
     return torch.cat([loss.detach() for loss in losses])
 
 
-def refuse_coupled(together: Tensor, alone: Tensor) -> None:
+def tolerance_of(*dtypes: torch.dtype) -> float:
+    """Return the tolerance of what was computed in some dtypes, that of the coarsest."""
+    return max(TOLERANCE.get(real(dtype), 0.0) for dtype in dtypes)
+
+
+def refuse_coupled(
+    together: Tensor, alone: Tensor, computed_in: Collection[torch.dtype] = ()
+) -> None:
     """Raise if losses of samples among others are not what they are one by one.
 
     Parameters
     ----------
     together, alone
         Shape (sample, backward pass).
+    computed_in
+        Dtypes of what they were made from.
 
     Raises
     ------
@@ -105,6 +123,8 @@ def refuse_coupled(together: Tensor, alone: Tensor) -> None:
         If they differ by more than rounding.
     """
     tolerance = TOLERANCE.get(together.dtype, max(TOLERANCE.values()))
+    coarsest = max((TOLERANCE.get(real(dtype), 0.0) for dtype in computed_in), default=0.0)
+    tolerance = max(tolerance, coarsest / LOSS_IS_FINER)
     found, expected = together.flatten().tolist(), alone.flatten().tolist()
     scale = tolerance * max(map(abs, expected))
     if not all(abs(x - y) <= scale for x, y in zip(found, expected, strict=True)):
@@ -151,6 +171,8 @@ def refuse_not_finite(losses: Tensor) -> None:
     LossError
         Names the first such sample.
     """
+    if math.isfinite(float(losses.sum())):
+        return
     finite = torch.isfinite(losses)
     if bool(finite.all()):
         return
@@ -185,71 +207,120 @@ def real(dtype: torch.dtype) -> torch.dtype:
 
 
 class LoopCheck:
-    """Takes the gradients of the loop away from sums of squares.
+    """Compares the gradients of the loop with sums of squares.
 
     Parameters
     ----------
     sums
-        Sums of squares to check; void afterwards.
+        Sums of squares to check.
     masks
         Entries to leave out, such as those that are rounding noise.
+    passes
+        Number of gradients that a parameter gets at most, if known: the last is not kept.
     """
 
-    def __init__(self, sums: Sums, masks: Mapping[str, Tensor]) -> None:
-        self.sums, self.masks = sums, masks
-        self._small = [
-            name
+    def __init__(self, sums: Sums, masks: Mapping[str, Tensor], passes: int | None = None) -> None:
+        self.sums, self.masks, self.passes = sums, masks, passes
+        self._small = {
+            name: torch.zeros_like(total)
             for name, total in sums.totals.items()
             if total.dtype == torch.float64 and total.numel() <= TILE and name not in masks
-        ]
-        self._exact = {name: torch.empty_like(sums.totals[name]) for name in self._small}
-        self._found = dict(zip(self._small, self._norms(self._small), strict=True))
-        self._left: dict[str, float] = {}
+        }
+        self._counts: dict[str, int] = {}
+        self._kept: dict[str, Tensor] = {}
+        self._squares: dict[str, Tensor] = {}
+        self._compared: dict[str, tuple[float, float]] = {}
 
     def receive(self, gradients: Mapping[str, Tensor]) -> None:
-        """Subtract the squares of gradients of one sample."""
+        """Take gradients of one sample."""
         small = [name for name in self._small if name in gradients]
         if small:
-            totals = [self.sums.totals[name] for name in small]
-            exact = [self._exact[name] for name in small]  # squares in float64 need no scale
+            squares = [self._small[name] for name in small]
+            exact = [torch.empty_like(own) for own in squares]  # whose squares need no scale
             torch._foreach_copy_(exact, [gradients[name] for name in small])
-            torch._foreach_addcmul_(totals, exact, exact, value=-1)
-        for name in gradients.keys() - set(small):
-            self._receive_large(name, gradients[name])
+            torch._foreach_addcmul_(squares, exact, exact)
+        for name, gradient in gradients.items():
+            if name not in self._small:
+                self._receive_large(name, gradient)
 
     def differences(self) -> dict[str, tuple[float, float]]:
         """Return the norms of engine minus loop and of the engine's sums, of each parameter."""
-        pending = [name for name in self.sums.totals if name not in self._left]
-        left = dict(zip(pending, self._norms(pending), strict=True)) | self._left
-        return {name: (left[name], self._found.get(name, left[name])) for name in self.sums.totals}
+        names = list(self._small)
+        totals = [self.sums.totals[name] for name in names]
+        found = _norms(totals)
+        if names:
+            left = _norms(list(torch._foreach_sub(totals, list(self._small.values()))))
+            self._compared |= dict(zip(names, zip(left, found, strict=True), strict=True))
+        for name in self.sums.totals:
+            if name not in self._compared:
+                self._compare(name, [])
+        return {name: self._compared[name] for name in self.sums.totals}
 
     def _receive_large(self, name: str, gradient: Tensor) -> None:
-        total = self.sums.totals[name]
-        if name not in self.masks and suits_kernel(total, gradient):
-            from fimtiers.fisher.sums_kernel import subtract_square
+        self._counts[name] = self._counts.get(name, 0) + 1
+        if self._counts[name] == self.passes:
+            self._compare(name, [gradient])
+        elif self._counts[name] == 1:
+            self._kept[name] = gradient
+        else:
+            self._keep_square(name, gradient)
 
-            before, after = subtract_square(total.view(-1).numpy(), gradient.view(-1).numpy())
-            self._found.setdefault(name, math.sqrt(before))
-            self._left[name] = math.sqrt(after)
+    def _keep_square(self, name: str, gradient: Tensor) -> None:
+        """Keep the sum of squares of all gradients so far instead of the first gradient."""
+        if name not in self._squares:
+            shape, device = gradient.shape, gradient.device
+            self._squares[name] = torch.zeros(shape, dtype=torch.float64, device=device)
+            self._keep_square(name, self._kept.pop(name))
+        for some in _tiles(gradient.numel()):
+            exact = gradient.reshape(-1)[some].double()
+            self._squares[name].view(-1)[some].addcmul_(exact, exact)
+
+    def _compare(self, name: str, gradients: list[Tensor]) -> None:
+        """Compare a sum with the squares of these gradients and of those that were kept."""
+        if name in self._kept:
+            gradients = [self._kept.pop(name), *gradients]
+        total, squares = self.sums.totals[name], self._squares.pop(name, None)
+        if (
+            name not in self.masks
+            and squares is None
+            and len(gradients) == SAMPLES
+            and all(suits_kernel(total, gradient) for gradient in gradients)
+        ):
+            from fimtiers.fisher.sums_kernel import compare_squares
+
+            flat = (x.reshape(-1).numpy() for x in (total, *gradients))
+            found, left = map(math.sqrt, compare_squares(*flat))
+            self._compared[name] = left, found
             return
-        if name not in self._found:
-            (self._found[name],) = self._norms([name])
-            if self._found[name] == 0:
-                self.sums.clear([name])  # it has no scale yet
-        add_square(self.sums, name, gradient, -1.0)
-        self._left.pop(name, None)
-
-    def _norms(self, names: Sequence[str]) -> list[float]:
-        """Return the norms of what is not masked; no square of a square underflows."""
-        values = [self.sums.totals[name] for name in names]
-        for number, name in enumerate(names):
+        scale = 4.0 ** self.sums.exponents[name]
+        found = left = 0.0
+        for some in _tiles(total.numel()):
+            own = total.view(-1)[some].double() * scale
+            expected = torch.zeros_like(own)
+            for gradient in gradients:
+                expected += gradient.reshape(-1)[some].to(own).square_()
+            if squares is not None:
+                expected += squares.view(-1)[some].to(own)
+            rest = own - expected
             if name in self.masks:
-                values[number] = values[number].masked_fill(self.masks[name], 0)
-        norms = [float(norm) for norm in torch._foreach_norm(values)] if values else []
-        return [
-            norm if SAFE_NORMS[0] < norm < SAFE_NORMS[1] else _scaled_norm(own)
-            for norm, own in zip(norms, values, strict=True)
-        ]
+                masked = self.masks[name].reshape(-1)[some].to(own.device)
+                own, rest = own.masked_fill(masked, 0), rest.masked_fill(masked, 0)
+            (own_norm, rest_norm) = _norms([own, rest])
+            found, left = math.hypot(found, own_norm), math.hypot(left, rest_norm)
+        self._compared[name] = left, found
+
+
+def _tiles(entries: int) -> list[slice]:
+    return [slice(start, start + TILE) for start in range(0, entries, TILE)]
+
+
+def _norms(values: Sequence[Tensor]) -> list[float]:
+    """Return norms; no square of a square underflows."""
+    norms = [float(norm) for norm in torch._foreach_norm(list(values))] if values else []
+    return [
+        norm if SAFE_NORMS[0] < norm < SAFE_NORMS[1] else _scaled_norm(own)
+        for norm, own in zip(norms, values, strict=True)
+    ]
 
 
 def _scaled_norm(values: Tensor) -> float:

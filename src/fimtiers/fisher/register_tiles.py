@@ -175,11 +175,16 @@ def _fill_panel(
                     _add_narrow(left, right, rows, panel, n, row, tap, column, row - begin)
 
 
-@njit("void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f4[:,:,::1])", nogil=True, cache=True)
+@njit(
+    ["void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f8, f4[:,:,::1])",
+     "void(f4[:,:,:], f4[:,:,::1], i8[:,::1], f8, f8[:,:,::1])"],
+    nogil=True, cache=True,
+)  # fmt: skip
 def add_squares(
-    left: NDArray[Any], right: NDArray[Any], rows: NDArray[Any], total: NDArray[Any]
-) -> None:
-    """Add Σ_n (Σ_t left[n, t, l] · right[n, rows[tap, t], r])² to total[l, r, tap].
+    left: NDArray[Any], right: NDArray[Any], rows: NDArray[Any], factor: float,
+    total: NDArray[Any],
+) -> None:  # fmt: skip
+    """Add factor · Σ_n (Σ_t left[n, t, l] · right[n, rows[tap, t], r])² to total[l, r, tap].
 
     Parameters
     ----------
@@ -189,8 +194,10 @@ def add_squares(
         Shape (sample, row, C) where C is R or more and a multiple of `LANES`.
     rows
         Shape (tap, token).
+    factor
+        Of what is added.
     total
-        Shape (L, R, tap).
+        Shape (L, R, tap), float32 or float64.
     """
     length, columns, taps = total.shape
     height = (min(length, PANEL_ROWS) + ROWS - 1) // ROWS * ROWS
@@ -205,5 +212,5 @@ def add_squares(
                 _fill_panel(left, right, rows, panel, begin, end, tap, column)
                 for row in range(begin, end):
                     for i in range(min(width, columns - column)):
-                        total[row, column + i, tap] += panel[row - begin, i]
+                        total[row, column + i, tap] += factor * np.float64(panel[row - begin, i])
         column += width

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fimtiers.fisher import fused, kernel
+from fimtiers.fisher.sums import Part
 from fimtiers.fisher.windows import Window, unfold
 
 TILE_BYTES = 1 << 20
@@ -35,6 +36,10 @@ LARGE_SAMPLE = 1 << 20
 FEW_GROUPS = 8
 """Up to this many groups are handled one after the other by the compiled kernel."""
 
+FEW_ENTRIES = 1 << 12
+"""Values of so few entries are squared in float64 if the sums are float64: that needs no scale,
+and finding one would take longer."""
+
 PEAK_EXPONENT = 16
 """Values are scaled to a peak near 2^16. Squares of float32 then reach 79 binary orders of values
 below the peak before they underflow, and products of squares 64 above it before they overflow."""
@@ -50,10 +55,13 @@ class Scaler:
     ----------
     fused
         Whether a kernel of `fimtiers.fisher.fused` squared something.
+    wide
+        Whether the sums are float64.
     """
 
     def __init__(self) -> None:
         self.fused = False
+        self.wide = False
         self._squared: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
         self._sums: dict[tuple[int, ...], tuple[Tensor, Tensor, int]] = {}
 
@@ -71,11 +79,18 @@ class Scaler:
             return values, exponent
         return values.to(torch.float32) * 2.0**-exponent, exponent
 
-    def squared(self, values: Tensor) -> tuple[Tensor, int]:
-        """Return `values`² / 4^k and k."""
-        key = _identity(values)
+    def suits_wide(self, *tensors: Tensor) -> bool:
+        """Return whether some tensors are best squared in float64."""
+        return self.wide and all(values.numel() <= FEW_ENTRIES for values in tensors)
+
+    def squared(self, values: Tensor, wide: bool = False) -> tuple[Tensor, int]:
+        """Return `values`² / 4^k and k, in float64 without a scale if asked for."""
+        key = (*_identity(values), wide)
         if key not in self._squared or not values.is_contiguous():
-            scaled, exponent = self.scaled(values)
+            if wide:
+                scaled, exponent = values.double(), 0
+            else:
+                scaled, exponent = self.scaled(values)
             squares = values.square() if scaled is values else scaled.square_()
             # The values are kept, lest others come to lie at their address.
             self._squared[key] = values, squares, exponent
@@ -91,7 +106,8 @@ class Scaler:
         known = self._sums.get(_identity(values))
         if known is not None:
             return known[1].view(values.shape[1:]), known[2]
-        squares, exponent = self.squared(values)
+        wide = (*_identity(values), True) in self._squared or self.suits_wide(values)
+        squares, exponent = self.squared(values, wide)
         return squares.sum(0) if len(squares) > 1 else squares[0], exponent
 
 
@@ -135,20 +151,45 @@ def outer_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, 
         right, scale, exponent = _one_scale(left, right, scaler)
         scaler.fused = True
         return fused.token_squares(left, right, scale), exponent
-    samples, tokens, groups, _ = left.shape
-    if groups <= FEW_GROUPS and kernel.suits_tokens(
-        samples, tokens, left.shape[3], right.shape[3], left, right
-    ):
+    if _suits_kernel(left, right):
         left, scale, exponent = _one_scale(right, left, scaler)
-        parts = [
-            kernel.token_squares(left[:, :, g], right[:, :, g], scale)[..., 0]
-            for g in range(groups)
-        ]
-        return _stacked(parts), exponent
+        total = left.new_zeros(*left.shape[2:], right.shape[3])
+        _add_by_kernel(total, left, right, scale)
+        return total, exponent
     left, left_exponent = scaler.scaled(left)
     right, right_exponent = scaler.scaled(right)
     squares = _tile_squares(left.permute(0, 2, 3, 1), right.permute(0, 2, 1, 3))
     return squares, left_exponent + right_exponent
+
+
+def add_outer_squares(part: Part, left: Tensor, right: Tensor, scaler: Scaler) -> None:
+    """Add Σ_n (Σ_t left_nt ⊗ right_nt)² to sums, shape (group, L, R), contiguous.
+
+    Other arguments are those of `outer_squares`. What the compiled kernel computes is added to
+    the sums as it is, and never in memory otherwise.
+    """
+    if left.shape[1] > 1 and part.direct:
+        wide_left, wide_right = _single_at_least(left), _single_at_least(right)
+        if _suits_kernel(wide_left, wide_right):
+            wide_left, scale, exponent = _one_scale(wide_right, wide_left, scaler)
+            _add_by_kernel(part.view, wide_left, wide_right, scale, part.factor(exponent))
+            return
+    part.add(*outer_squares(left, right, scaler))
+
+
+def _suits_kernel(left: Tensor, right: Tensor) -> bool:
+    samples, tokens, groups, length = left.shape
+    return groups <= FEW_GROUPS and kernel.suits_tokens(
+        samples, tokens, length, right.shape[3], left, right
+    )
+
+
+def _add_by_kernel(
+    total: Tensor, left: Tensor, right: Tensor, scale: float, factor: float = 1.0
+) -> None:
+    """Add factor · Σ_n (Σ_t scale · left_nt ⊗ right_nt)² to `total`, shape (group, L, R)."""
+    for g, own in enumerate(total.unsqueeze(3)):
+        kernel.add_token_squares(own, left[:, :, g], right[:, :, g], scale, factor)
 
 
 def window_squares(
@@ -178,19 +219,15 @@ def window_squares(
     """
     fixed, source = _single_at_least(fixed), _single_at_least(source)
     groups, left_size, right_size = fixed.shape[1], fixed.shape[2], source.shape[2]
-    tokens, products = fixed[0, 0, 0].numel(), fixed[0].numel() * right_size * window.taps
-    compiled = (
-        samples == fixed.shape[0]
-        and groups <= FEW_GROUPS
-        and kernel.suits_tokens(samples, tokens, left_size, right_size, fixed, source)
-    )
-    many = MOST_POSITIONS if compiled else MANY_POSITIONS
-    if fixed.is_cpu and tokens >= many and products >= LARGE_SAMPLE:
+    tokens = fixed[0, 0, 0].numel()
+    if _suits_library(fixed, source, window, samples):
         source, scale, exponent = _one_scale(fixed, source, scaler)
         return _squares_sample_by_sample(fixed, source, window, samples, scale), exponent
-    if compiled:
+    if _suits_window_kernel(fixed, source, samples):
         fixed, scale, exponent = _one_scale(source, fixed, scaler)
-        return _kernel_window_squares(fixed, source, window, scale), exponent
+        total = fixed.new_zeros(groups, left_size, right_size, window.taps)
+        _add_windows_by_kernel(total, fixed, source, window, scale)
+        return total, exponent
     fixed, fixed_exponent = scaler.scaled(fixed)
     source, source_exponent = scaler.scaled(source)
     taps, images = window.taps, fixed.shape[0] // samples
@@ -206,6 +243,46 @@ def window_squares(
             left.permute(0, 2, 3, 1, 4).flatten(3), columns.permute(0, 2, 1, 4, 3).flatten(2, 3)
         )
     return total.unflatten(-1, (right_size, taps)), fixed_exponent + source_exponent
+
+
+def add_window_squares(
+    part: Part, fixed: Tensor, source: Tensor, window: Window, samples: int, scaler: Scaler
+) -> None:
+    """Add Σ_n (Σ over images and positions of fixed ⊗ window of source)² to sums.
+
+    Their shape is (group, L, R, tap), and they are contiguous. Other arguments are those of
+    `window_squares`. What the compiled kernel computes is added to the sums as it is.
+    """
+    wide_fixed, wide_source = _single_at_least(fixed), _single_at_least(source)
+    if (
+        part.direct
+        and _suits_window_kernel(wide_fixed, wide_source, samples)
+        and not _suits_library(wide_fixed, wide_source, window, samples)
+    ):
+        wide_fixed, scale, exponent = _one_scale(wide_source, wide_fixed, scaler)
+        factor = part.factor(exponent)
+        _add_windows_by_kernel(part.view, wide_fixed, wide_source, window, scale, factor)
+        return
+    part.add(*window_squares(fixed, source, window, samples, scaler))
+
+
+def _suits_window_kernel(fixed: Tensor, source: Tensor, samples: int) -> bool:
+    images, groups, length = fixed.shape[:3]
+    return (
+        samples == images
+        and groups <= FEW_GROUPS
+        and kernel.suits_tokens(
+            samples, fixed[0, 0, 0].numel(), length, source.shape[2], fixed, source
+        )
+    )
+
+
+def _suits_library(fixed: Tensor, source: Tensor, window: Window, samples: int) -> bool:
+    """Return whether the library's gradient of one sample at a time is the fastest route."""
+    products = fixed[0].numel() * source.shape[2] * window.taps
+    compiled = _suits_window_kernel(fixed, source, samples)
+    many = MOST_POSITIONS if compiled else MANY_POSITIONS
+    return fixed.is_cpu and fixed[0, 0, 0].numel() >= many and products >= LARGE_SAMPLE
 
 
 def _squares_sample_by_sample(
@@ -245,24 +322,19 @@ def _one_scale(one: Tensor, other: Tensor, scaler: Scaler) -> tuple[Tensor, floa
     return other, 2.0**-exponent, exponent
 
 
-def _stacked(parts: list[Tensor]) -> Tensor:
-    """Return the parts along a new first axis; one part is not copied."""
-    return torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)
-
-
-def _kernel_window_squares(fixed: Tensor, source: Tensor, window: Window, scale: float) -> Tensor:
-    """Return the sum of squares by the kernel, which reads windows in place."""
+def _add_windows_by_kernel(
+    total: Tensor,
+    fixed: Tensor,
+    source: Tensor,
+    window: Window,
+    scale: float,
+    factor: float = 1.0,
+) -> None:
+    """Add to `total`, shape (group, L, R, tap), by the kernel, which reads windows in place."""
     rows = window.rows(tuple(source.shape[3:]))
-    parts = [
-        kernel.token_squares(
-            fixed[:, g].flatten(2).transpose(1, 2),
-            source[:, g].flatten(2).transpose(1, 2),
-            scale,
-            rows,
-        )
-        for g in range(fixed.shape[1])
-    ]
-    return _stacked(parts)
+    for g, own in enumerate(total):
+        left, right = (x[:, g].flatten(2).transpose(1, 2) for x in (fixed, source))
+        kernel.add_token_squares(own, left, right, scale, factor, rows)
 
 
 def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[Tensor, int]:
@@ -271,8 +343,9 @@ def _single_token_squares(left: Tensor, right: Tensor, scaler: Scaler) -> tuple[
         squares, left_squares, exponent, other = kernel.pair_squares(left, right, PEAK_EXPONENT)
         scaler.remember_sum(left, left_squares, exponent)
         return squares, exponent + other
-    left, left_exponent = scaler.squared(left)
-    right, right_exponent = scaler.squared(right)
+    wide = scaler.suits_wide(left, right)
+    left, left_exponent = scaler.squared(left, wide)
+    right, right_exponent = scaler.squared(right, wide)
     if left.shape[1] == 1:
         squares = (left[:, 0].t() @ right[:, 0]).unsqueeze(0)
     else:

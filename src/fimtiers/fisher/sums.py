@@ -1,6 +1,7 @@
 """Running sums of squared gradients, in memory or mapped to disk, in float64 or float32."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,14 +85,19 @@ class Sums:
         """Return the sum of squares of one parameter, float64."""
         return self.totals[name].double() * 4.0 ** self.exponents[name]
 
-    def add(
-        self, name: str, view: Tensor, squares: Tensor, exponent: int, sign: float = 1.0
-    ) -> None:
-        """Add sign · squares · 4^exponent to a view of the sums of the parameter called `name`."""
+    def factor(self, name: str, exponent: int) -> float:
+        """Return what squares times 4^−exponent are multiplied with before they are added.
+
+        The first ones decide on the scale of float32 sums: it should be that of the largest.
+        """
         if name in self._unset:
             self.exponents[name] = exponent
             self._unset.discard(name)
-        factor = sign * 4.0 ** (exponent - self.exponents[name])
+        return 4.0 ** (exponent - self.exponents[name])
+
+    def add(self, name: str, view: Tensor, squares: Tensor, exponent: int) -> None:
+        """Add squares · 4^exponent to a view of the sums of the parameter called `name`."""
+        factor = self.factor(name, exponent)
         # A copy to the host that does not block would be read before it is there.
         squares = squares.to(view.device)
         if view.numel() <= TILE or squares.dtype == view.dtype:
@@ -105,6 +111,48 @@ class Sums:
         rows = max(1, TILE * len(view) // view.numel())
         for start in range(0, len(view), rows):
             view[start : start + rows].add_(squares[start : start + rows], alpha=factor)
+
+
+@dataclass(slots=True)
+class Part:
+    """The sums of squares of some elements of a parameter.
+
+    Attributes
+    ----------
+    sums
+        Those of all parameters.
+    name
+        Of the parameter.
+    view
+        View of its sums.
+    """
+
+    sums: Sums
+    name: str
+    view: Tensor
+
+    def of(self, view: Tensor) -> "Part":
+        """Return some of the elements, or all in another shape."""
+        return Part(self.sums, self.name, view)
+
+    @property
+    def direct(self) -> bool:
+        """Whether compiled code may add to the view as it is."""
+        return self.view.is_cpu and self.view.is_contiguous()
+
+    def factor(self, exponent: int) -> float:
+        """Return what squares times 4^−exponent are multiplied with before they are added."""
+        return self.sums.factor(self.name, exponent)
+
+    def add(self, squares: Tensor, exponent: int) -> None:
+        """Add squares · 4^exponent."""
+        self.sums.add(self.name, self.view, squares, exponent)
+
+    def add_rows(self, rows: Tensor, squares: Tensor, exponent: int) -> None:
+        """Add squares · 4^exponent to some rows, any of them several times."""
+        squares = squares.to(self.view.device, self.view.dtype)
+        rows, factor = rows.to(self.view.device), self.factor(exponent)
+        self.view.index_add_(0, rows, squares, alpha=factor)
 
 
 def suits_kernel(total: Tensor, values: Tensor) -> bool:

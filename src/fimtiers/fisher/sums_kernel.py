@@ -21,18 +21,19 @@ def add_scaled(total: NDArray[Any], squares: NDArray[Any], factor: float) -> Non
         total[i] += factor * np.float64(squares[i])
 
 
-@numba.njit("UniTuple(f8, 2)(f8[::1], f4[::1])", **OPTIONS)
-def subtract_square(total: NDArray[Any], gradient: NDArray[Any]) -> tuple[float, float]:
-    """Subtract the square of `gradient`; return Σ total² before and after.
+@numba.njit("UniTuple(f8, 2)(f8[::1], f4[::1], f4[::1])", **OPTIONS)
+def compare_squares(
+    total: NDArray[Any], first: NDArray[Any], second: NDArray[Any]
+) -> tuple[float, float]:
+    """Return Σ total² and Σ (total − first² − second²)².
 
     Fourth powers of float32 gradients, and their sums, are within the range of float64.
     """
-    before = after = 0.0
+    found = left = 0.0
     for i in range(len(total)):
         value = total[i]
-        before += value * value
-        entry = np.float64(gradient[i])
-        value -= entry * entry
-        total[i] = value
-        after += value * value
-    return before, after
+        found += value * value
+        a, b = np.float64(first[i]), np.float64(second[i])
+        value -= a * a + b * b
+        left += value * value
+    return found, left

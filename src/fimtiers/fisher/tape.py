@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fimtiers.fisher.forms import Dense, Form, Outer
+from fimtiers.fisher.forms import Dense, Form
+from fimtiers.fisher.joint import merged, same_elements
 from fimtiers.fisher.layout import Layout
 from fimtiers.fisher.squares import Scaler
-from fimtiers.fisher.sums import Sums
+from fimtiers.fisher.sums import Part, Sums
 from fimtiers.fisher.symmetry import SymmetryDetector
 from fimtiers.fisher.tracked import Tracked
 
@@ -153,15 +154,15 @@ class SquareCollector:
             self._square_together(root)
 
     def _add(self, root: str, view: Tensor, form: Form, scaler: Scaler) -> None:
-        scaler.fused = False
-        self.sums.add(root, view, *form.squares(scaler))
+        scaler.fused, scaler.wide = False, view.dtype == torch.float64
+        form.add_squares(Part(self.sums, root, view), scaler)
         if scaler.fused:
             self.sums.fused.add(root)
 
     def _square_together(self, root: str) -> None:
         uses = self.arrived.pop(root)
-        if merged := _merged(uses):
-            tracked, form = merged
+        if together := merged(uses):
+            tracked, form = together
             assert tracked.sums is not None
             self._add(root, tracked.sums, form, Scaler())
             return
@@ -187,31 +188,6 @@ def _pulled_back(tracked: Tracked, gradients: Tensor, stand_in: Tensor) -> Tenso
     return pulled
 
 
-def _merged(uses: list[tuple[Tracked, Form]]) -> tuple[Tracked, Form] | None:
-    """Return the uses as one form, if they are all of one tensor and of one kind."""
-    tracked, form = uses[0]
-    for other, other_form in uses[1:]:
-        if not _same_elements(tracked.sums, other.sums):
-            return None
-        if isinstance(form, Dense) and isinstance(other_form, Dense):
-            form = Dense(form.values + other_form.values)
-        elif (
-            isinstance(form, Outer)
-            and isinstance(other_form, Outer)
-            and (form.sizes, form.order) == (other_form.sizes, other_form.order)
-        ):
-            form = form.joined(other_form)
-        else:
-            return None
-    return (tracked, form) if tracked.sums is not None else None
-
-
-def _same_elements(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None:
-        return False
-    return (a.data_ptr(), a.shape, a.stride()) == (b.data_ptr(), b.shape, b.stride())
-
-
 def _uses_of_joint_parameters(sites: Sequence[Site], sums: Sums) -> dict[str, int]:
     """Return the number of uses of each parameter some element of which is used twice."""
     uses: dict[str, list[Tensor | None]] = {}
@@ -232,7 +208,9 @@ def _overlap(parts: Sequence[Tensor | None], whole: Tensor) -> bool:
     views = [part for part in parts if part is not None]
     if len(views) < len(parts):
         return True
-    if any(_same_elements(views[0], view) for view in views[1:]):
+    if sum(view.numel() for view in views) > whole.numel():
+        return True
+    if any(same_elements(views[0], view) for view in views[1:]):
         return True
     count = torch.zeros(whole.shape, dtype=torch.int8, device=whole.device)
     for view in views:

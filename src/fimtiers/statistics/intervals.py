@@ -106,6 +106,65 @@ def log_t_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Geo
     )
 
 
+def log_t_factor(
+    numerator: NDArray[np.float64],
+    denominator: NDArray[np.float64],
+    *,
+    paired: bool,
+    confidence: float = 0.95,
+) -> GeometricMeanInterval:
+    """Return the factor between two geometric means, with Student's t interval on logarithms.
+
+    Paired, the factors of the pairs have the interval of `log_t_interval`. Unpaired, the variance
+    of the difference of the mean logarithms is the sum of theirs, with Welch's degrees of freedom
+    (Welch 1947, Biometrika 34, 28).
+
+    Parameters
+    ----------
+    numerator, denominator
+        Positive, finite values; if paired, of equal shape (n,), one pair per index.
+    paired
+        Whether values of the same index share what makes them vary, such as a seed.
+    confidence
+        Between 0 and 1.
+
+    Returns
+    -------
+    GeometricMeanInterval
+        `n` is the number of pairs, or of all values; the ends are NaN with fewer than two values
+        on either side.
+
+    Raises
+    ------
+    ValueError
+        If a value is not positive and finite, or if pairs are incomplete.
+    """
+    for name, values in (("numerator", numerator), ("denominator", denominator)):
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise ValueError(f"{name} must be positive and finite, not {values!r}")
+    if paired:
+        if len(numerator) != len(denominator):
+            raise ValueError(
+                f"pairs need equally many values, not {len(numerator)} and {len(denominator)}"
+            )
+        return log_t_interval(numerator / denominator, confidence)
+    above, below = np.log(numerator), np.log(denominator)
+    difference = above.mean() - below.mean()
+    half = np.nan
+    if min(len(above), len(below)) > 1:
+        parts = np.array([x.var(ddof=1) / len(x) for x in (above, below)])
+        freedom = np.array([len(above), len(below)]) - 1
+        spread = (parts**2 / freedom).sum()
+        degrees = parts.sum() ** 2 / spread if spread > 0 else freedom.sum()
+        half = stats.t.ppf((1 + confidence) / 2, degrees) * np.sqrt(parts.sum())
+    return GeometricMeanInterval(
+        n=len(above) + len(below),
+        geometric_mean=float(np.exp(difference)),
+        low=float(np.exp(difference - half)),
+        high=float(np.exp(difference + half)),
+    )
+
+
 def panel_intervals(
     observations: pd.DataFrame,
     seed: int = 42,

@@ -7,9 +7,20 @@ from torch import nn
 
 from fimtiers.fisher.forms import Windowed
 from fimtiers.fisher.squares import Scaler
+from fimtiers.fisher.sums import Part, Sums
 from fimtiers.fisher.windows import Window
 
 CONVOLUTION = 1e-4
+
+
+def squares_of(form, turned=False):
+    """The sum of squares, added to sums that are contiguous or turned."""
+    shape = form.gradients(0, 1)[0].shape
+    sums = Sums({"weight": shape[::-1] if turned else shape})
+    view = sums.totals["weight"]
+    view = view.permute(*reversed(range(view.ndim))) if turned else view
+    form.add_squares(Part(sums, "weight", view), Scaler())
+    return view
 
 
 @pytest.mark.parametrize("positions", [32, 16, 11, 8, 7, 4, 1])
@@ -20,14 +31,11 @@ def test_squares_are_those_of_the_per_sample_gradients(positions, kernel):
     length = [(positions - 1) * s + (kernel - 1) * d for s, d in ((2, 1), (1, 2))]
     fixed = torch.randn(6, 1, 41, positions, positions, generator=generator)
     source = torch.randn(6, 1, 53, *length, generator=generator)
-    for samples in (6, 3):
-        form = Windowed(fixed, source, window, samples)
-        squares, exponent = form.squares(Scaler())
+    for samples, turned in ((6, False), (3, False), (6, True)):
+        squares = squares_of(Windowed(fixed, source, window, samples), turned)
         exact = Windowed(fixed.double(), source.double(), window, samples)
         expected = exact.gradients(0, samples).square().sum(0)
-        torch.testing.assert_close(
-            squares.double() * 4.0**exponent, expected, rtol=1e-4, atol=1e-4 * positions**2
-        )
+        torch.testing.assert_close(squares, expected, rtol=1e-4, atol=1e-4 * positions**2)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -57,7 +65,6 @@ def test_gradients_of_many_positions_far_below_the_range_of_their_squares():
     window = Window((3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
     fixed = torch.randn(4, 1, 32, 16, 16, generator=generator)
     source = torch.randn(4, 1, 32, 16, 16, generator=generator)
-    squares, exponent = Windowed(fixed, source, window, 4).squares(Scaler())
-    tiny, lower = Windowed(fixed * 2.0**-100, source, window, 4).squares(Scaler())
-    assert torch.equal(squares, tiny)
-    assert lower == exponent - 100
+    squares = squares_of(Windowed(fixed, source, window, 4))
+    tiny = squares_of(Windowed(fixed * 2.0**-100, source, window, 4))
+    assert torch.equal(squares, tiny * 4.0**100)

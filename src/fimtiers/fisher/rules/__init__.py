@@ -9,6 +9,7 @@ from typing import Any
 
 from fimtiers.fisher.rules import (
     attention,
+    bag,
     contraction,
     convolution,
     elementwise,
@@ -18,11 +19,14 @@ from fimtiers.fisher.rules import (
 )
 
 RULES: dict[str, Callable[..., Any]] = {
+    **attention.RULES,
+    **bag.RULES,
     **contraction.RULES,
     **convolution.RULES,
     **elementwise.RULES,
     **lookup.RULES,
     **normalisation.RULES,
+    **recurrent.RULES,
 }
 """Rules by name of the torch function."""
 

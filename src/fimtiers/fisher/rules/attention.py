@@ -3,9 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  the usual name
+
+from fimtiers.fisher.rules.elementwise import unbroadcast
+from fimtiers.fisher.rules.protocol import Interceptor, Operation
+from fimtiers.fisher.tracked import Tracked
+from fimtiers.fisher.tracked import value as plain
 
 
 def multi_head_attention_forward(
@@ -37,16 +43,25 @@ def multi_head_attention_forward(
 ) -> Any:
     """Compute what `torch.nn.functional.multi_head_attention_forward` does.
 
-    Layout is (token, sample, channel). Extra key and value vectors, zero attention, static keys
-    and unbatched inputs are not covered.
+    Layout is (token, sample, channel), or (token, channel) for a single sample.
     """
-    uncovered = (bias_k, bias_v, static_k, static_v)
-    if query.ndim != 3 or add_zero_attn or any(x is not None for x in uncovered):
+    if bias_k is not None and (static_k is not None or static_v is not None):
         return NotImplemented
+    if query.ndim == 2:
+        single = {id(x): x.unsqueeze(1) for x in (query, key, value)}
+        output, weights = multi_head_attention_forward(
+            single[id(query)], single[id(key)], single[id(value)], embed_dim_to_check,
+            num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p,
+            out_proj_weight, out_proj_bias, training,
+            None if key_padding_mask is None else key_padding_mask.unsqueeze(0), need_weights,
+            attn_mask, use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight,
+            static_k, static_v, average_attn_weights, is_causal,
+        )  # fmt: skip
+        return output.squeeze(1), None if weights is None else weights.squeeze(0)
     if need_weights or (training and dropout_p > 0):
         is_causal = False
     targets, samples, channels = query.shape
-    sources, width = key.shape[0], channels // num_heads
+    width = channels // num_heads
     q, k, v = (
         x.reshape(x.shape[0], samples, num_heads, width).permute(1, 2, 0, 3)
         for x in _projected(
@@ -54,7 +69,21 @@ def multi_head_attention_forward(
             (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None,
         )
     )  # fmt: skip
-    mask = _additive_mask(attn_mask, key_padding_mask, samples, num_heads, sources, q.dtype)
+    if bias_k is not None and bias_v is not None:
+        k, v = (
+            torch.cat([x, b.view(1, num_heads, 1, width).expand(samples, -1, -1, -1)], 2)
+            for x, b in ((k, bias_k), (v, bias_v))
+        )
+    if static_k is not None:
+        k = static_k.unflatten(0, (samples, num_heads))
+    if static_v is not None:
+        v = static_v.unflatten(0, (samples, num_heads))
+    if add_zero_attn:
+        k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+    mask = _additive_mask(attn_mask, key_padding_mask, samples, num_heads, q.dtype)
+    if mask is not None:
+        # Keys that were added are never masked.
+        mask = F.pad(mask, (0, int(bias_k is not None) + int(add_zero_attn)))
     if need_weights:
         scores = q @ k.transpose(-2, -1) * width**-0.5
         weights = F.dropout((scores if mask is None else scores + mask).softmax(-1),
@@ -71,6 +100,38 @@ def multi_head_attention_forward(
     if not need_weights:
         return output, None
     return output, weights.mean(1) if average_attn_weights else weights
+
+
+def scaled_dot_product_attention(
+    tape: Interceptor,
+    func: Operation,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Any:
+    """Run attention with learned queries, keys, values or bias, repeated over the batch."""
+    shapes = [plain(x).shape for x in (query, key, value)]
+    if all(isinstance(x, Tracked) for x in (query, key, value)):
+        return NotImplemented
+    # With grouped queries, heads of keys and values are fewer, and stay as they are.
+    kept = 3 if options.get("enable_gqa") else 2
+    batch = np.broadcast_shapes(*(shape[:-kept] for shape in shapes))
+    whole = [(*batch, *shape[-kept:]) for shape in shapes]
+    whole.append((*batch, *shapes[0][-kept:-1], shapes[1][-2]))
+
+    def repeated(item: Any, shape: tuple[int, ...]) -> Any:
+        if not isinstance(item, Tracked):
+            return item
+        return tape.watch(item.value.expand(shape), [(item, unbroadcast(item.value.shape))])
+
+    operands = [
+        repeated(x, shape) for x, shape in zip((query, key, value, attn_mask), whole, strict=True)
+    ]
+    return func(*operands, dropout_p, is_causal, **options)
 
 
 def _projected(
@@ -93,7 +154,6 @@ def _additive_mask(
     padding: Tensor | None,
     samples: int,
     heads: int,
-    sources: int,
     dtype: torch.dtype,
 ) -> Tensor | None:
     """Return the sum of both masks, broadcastable to (sample, head, target, source)."""
@@ -103,7 +163,7 @@ def _additive_mask(
         if mask.ndim == 3:
             mask = mask.unflatten(0, (samples, heads))
     if padding is not None:
-        padding = _as_additive(padding, dtype).view(samples, 1, 1, sources)
+        padding = _as_additive(padding, dtype).view(samples, 1, 1, -1)
         mask = padding if mask is None else mask + padding
     return mask
 
@@ -114,6 +174,9 @@ def _as_additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, float("-inf"))
 
 
+RULES: dict[str, Callable[..., Any]] = {
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+}
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     "multi_head_attention_forward": multi_head_attention_forward,
 }
