@@ -70,7 +70,7 @@ def test_threads_that_share_a_model_get_what_one_gets(shared):
         return run((X, None)).flat()
 
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(one, range(24)):  # a first call adds up in another order
+        for found in pool.map(one, range(24)):
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
