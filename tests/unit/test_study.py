@@ -301,7 +301,7 @@ TRUE_NET = {"states_of": "net", "group": "deep", "settings": {"definition": "tru
 
 
 def test_a_system_that_measures_the_states_of_another_takes_over_all_they_depend_on():
-    study = read_study(small(systems__twin={**TRUE_NET, "probe_counts": [10]}), SCHEMA)
+    study = read_study(small(systems__twin={**TRUE_NET, "probe_counts": [10, 20]}), SCHEMA)
     twin, net = study.systems["twin"], study.systems["net"]
     assert (twin.substrate, twin.seeds, twin.sweep) == (net.substrate, net.seeds, net.sweep)
     assert {**net.settings, "definition": "true"} == twin.settings

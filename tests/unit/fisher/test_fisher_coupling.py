@@ -140,7 +140,7 @@ def test_losses_that_are_no_numbers_are_called_so(sample, value, chain):
     x[sample, 0] = value
     model = nn.Linear(4, 3) if chain else nn.Conv1d(4, 3, 1)
 
-    with pytest.raises(ValueError, match="the loss of a sample is (NaN|infinite)") as caught:
+    with pytest.raises(ValueError, match=r"the loss of a sample is (NaN|infinite)") as caught:
         diagonal(model, wavy, (x if chain else x.unsqueeze(2), None))
     assert "coupl" not in str(caught.value)
 
