@@ -157,6 +157,16 @@ def test_a_bootstrap_over_systems_of_the_published_panel_spans_the_measured_diff
     assert result.difference_nats_low < result.difference_nats < result.difference_nats_high
 
 
+def test_geometric_means_that_are_equal_but_for_rounding_are_ties():
+    for power in (1, 3):
+        values = {
+            "deep": np.array([1.0, 2, 5, 1]) ** power,
+            "rest": np.array([1.0, 1, 1, 10]) ** power,
+        }
+        table = observations({"a": values["deep"]}, {"b": values["rest"]})
+        assert permutation_test(table).p_value == 1
+
+
 def test_by_classes_of_common_code_the_published_separation_has_p_of_one_in_55(panel):
     """Trained and untrained networks are one class, the two kernel systems another."""
     common = {"nn_trained_pooled": "net", "nn_untrained_pooled": "net"}
