@@ -1,6 +1,6 @@
 # `make` runs the default study, `make test` the whole test suite; both build .venv if missing.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 CORES ?= all
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
@@ -9,7 +9,9 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
+.PRECIOUS: .venv/installed .venv-benchmark/installed
 .PHONY: study smoke smoke-mechanism test benchmark quotations check format docs clean status unlock
+.PHONY: figure smoke-figure smoke-report clean-smoke
 
 study: .venv/installed
 	@$(SNAKEMAKE)
@@ -22,9 +24,24 @@ smoke: .venv/installed
 smoke-mechanism: .venv/installed
 	@$(SNAKEMAKE) mechanism $(SMOKE)
 
+smoke-report: smoke
+	@mkdir -p reports
+	@$(BIN)/snakemake --quiet all --report reports/smoke.html $(SMOKE) \
+	  -- panel $(if $(wildcard results/smoke/tables/sweeps_runs.csv),mechanism)
+
+# One figure, by its number or the beginning of its name: make figure F=2, make figure F=dichotomy.
+figure smoke-figure status: export PYTHONPATH := src$(if $(PYTHONPATH),:$(PYTHONPATH))
+figure: .venv/installed
+	@figures=$$($(BIN)/python -m fimtiers.figures '$(F)' config/config.yaml) \
+	  && $(SNAKEMAKE) $$figures
+
+smoke-figure: .venv/installed
+	@figures=$$($(BIN)/python -m fimtiers.figures '$(F)' config/config.yaml config/smoke.yaml) \
+	  && $(SNAKEMAKE) $(SMOKE) -- $$figures
+
 # What is done, what will run, and the module or setting that is the cause.
 status: .venv/installed
-	@PYTHONPATH=src $(BIN)/python -m fimtiers.status $(ARGS)
+	@$(BIN)/python -m fimtiers.status $(ARGS)
 
 # Tests that need a program or a right which this machine lacks are left out, and said to be.
 ABSENT := $(if $(shell PATH=$$PATH:/usr/sbin command -v slurmctld),,slurm) \
@@ -47,7 +64,7 @@ benchmark: .venv-benchmark/installed
 # After a default study: fill in anew what the pages quote from results/, and say what changed.
 quotations: export PYTHONPATH := src
 quotations: .venv/installed
-	@$(foreach table,$(wildcard docs/*/*.csv),$(BIN)/python -m fimtiers.quotations $(table:.csv=.md) results;)
+	@$(BIN)/python -m fimtiers.quotations results README.md $(patsubst %.csv,%.md,$(wildcard docs/*/*.csv))
 
 # The documentation, into site/. A warning, such as of a broken link, is an error; --quiet would hide
 # warnings from --strict.
@@ -72,25 +89,25 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 	@mkdir -p reports
 	@$(BIN)/snakemake --quiet all --report $@
 
-# The stamp is written last, so an installation that was interrupted is begun anew.
-.venv/installed: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo 'fimtiers needs Python 3.11; set PYTHON=/path/to/python3.11'; exit 1; }
-	@rm -rf .venv && $(PYTHON) -m venv .venv \
-	  || { echo 'no venv module: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@touch $@
+# What an environment holds is said by a copy of its lock in it. The copy's content counts, and not
+# its time: one that differs, or is not there, is made anew, in place of the old one when it is whole.
+INSTALL := $(PYTHON) src/fimtiers/installation.py
+if_differs = $(shell cmp -s $(1) $(2) || echo always)
+always:
+
+.venv/installed: $(call if_differs,requirements.lock,.venv/installed)
+	@$(INSTALL) .venv requirements.lock
 
 # torchvision comes along for a peer that does not need it, built for another torch.
-.venv-benchmark/installed: requirements-benchmark.txt
-	@$(PYTHON) -m venv --clear .venv-benchmark
-	@.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@.venv-benchmark/bin/python -m pip uninstall --quiet --yes torchvision
-	@touch $@
+.venv-benchmark/installed: $(call if_differs,requirements-benchmark.txt,.venv-benchmark/installed)
+	@$(INSTALL) .venv-benchmark requirements-benchmark.txt --without torchvision
 
 # After a run was killed by force: allow runs again. Make sure first that none is alive.
 unlock: .venv/installed
 	@$(BIN)/snakemake --unlock
+
+clean-smoke:
+	rm -rf results/smoke logs/smoke reports/smoke.html
 
 clean:
 	rm -rf results reports logs site

@@ -36,15 +36,25 @@ def with_followers(output: str, *roots: str) -> Counter[str]:
         chosen |= reached
 
 
-def _described_jobs(output: str) -> list[dict[str, str]]:
-    """Read input, output and wildcards of each job."""
+def files_without_a_target(output: str) -> set[str]:
+    """Find the files that some announced job makes and that no announced target names."""
+    made = {path for job in _described_jobs(output) for path in job["output"].split(", ")}
+    named = {
+        path for job in _described_jobs(output, of=TARGETS) for path in job["input"].split(", ")
+    }
+    assert named
+    return made - named
+
+
+def _described_jobs(output: str, of: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Read input, output and wildcards of each job; of some rules, or of all that make a file."""
     jobs: list[dict[str, str]] = []
     for rule, field, value in JOB.findall(output):
         if rule:
             jobs.append({"rule": rule, "input": "", "output": "", "wildcards": ""})
         else:
             jobs[-1][field] = value
-    return [job for job in jobs if job["rule"] not in TARGETS]
+    return [job for job in jobs if (job["rule"] in of if of else job["rule"] not in TARGETS)]
 
 
 def _name(job: dict[str, str]) -> str:

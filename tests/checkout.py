@@ -1,6 +1,7 @@
 """A copy of this repository in which real Snakemake runs a study of seconds."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,20 @@ class Checkout:
         """Return the jobs that a run would start."""
         return jobs_of(self.snakemake("--dry-run", *arguments))
 
+    def type(self, command: str, status: int = 0) -> str:
+        """Type a command in the checkout; return all that it printed."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.root,
+            env={**os.environ, **ONE_THREAD, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{command}\n{done.stdout}"
+        return done.stdout
+
     @property
     def terminal(self) -> Path:
         """Where the output of the last Snakemake is: beside the checkout, not in it.
@@ -123,7 +138,25 @@ def check_out(root: Path) -> Checkout:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
     shutil.copy2(MINI_STUDY, root / "config/config.yaml")
+    # The environment that runs these tests, as `make` would have built it.
+    (root / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (root / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    shutil.copy(root / "requirements.lock", root / ".venv/installed")
     return Checkout(root)
+
+
+def commands(page: str) -> list[str]:
+    """Return the commands that a page prints, in blocks of ``sh`` or after a ``$``."""
+    found = []
+    for language, block in re.findall(
+        r"^```(sh|console)\n(.*?)^```", page, re.DOTALL | re.MULTILINE
+    ):
+        lines = re.findall(r"^(?:.*\\\n)*.*\n", block, re.MULTILINE)
+        if language == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        found += [line.strip() for line in lines if line.strip()]
+    return found
 
 
 @contextmanager

@@ -1,20 +1,31 @@
-"""Time the fused kernel against tiles on a GPU, over the layers of the workloads with tokens.
+"""Time the engine on a GPU: workloads against their plain pass, and the fused kernel against tiles.
 
-    python -m benchmarks.fisher.cuda
+    python -m benchmarks.fisher.cuda workloads [name …]
+    python -m benchmarks.fisher.cuda kernels
 
-To be run by hand where there is a GPU and Triton; nothing in the repository reports its numbers.
-Seconds are those between two events on the GPU, the median of interleaved rounds.
+`benchmarks/gpu.sh` runs both. Seconds are those between two events on the GPU, the median of
+interleaved rounds; on a processor, CPU time. The peers are those that torch itself has: the loop
+and vmap.
 """
 
+import argparse
+import json
 import statistics
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.fisher import peers
+from benchmarks.fisher.measure import CHECKED, make, relative_error
+from benchmarks.fisher.workloads import WORKLOADS
 from fimtiers.fisher import fused, squares
 
 ROUNDS = 9
+METHODS = ("fimtiers", "fimtiers, first call", "loop", "vmap, chunks of 8", "vmap, chunks of 32")
 SHAPES = {
     "GPT 4×256, attention": (32, 128, 256, 768),
     "GPT 4×256, feed-forward": (32, 128, 1024, 256),
@@ -29,20 +40,73 @@ SHAPES = {
 
 
 def main() -> None:
-    """Print the table."""
-    if not torch.cuda.is_available():
-        raise SystemExit("no GPU; this benchmark compares kernels on one")
-    print("| layer | samples | tokens | left | right | tiles, ms | kernel, ms | error |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for name, (samples, tokens, rows, columns) in SHAPES.items():
-        left = torch.randn(samples, tokens, 1, rows, device="cuda")
-        right = torch.randn(samples, tokens, 1, columns, device="cuda")
-        times, error = compare(left, right)
-        tiles, kernel = (1000 * t for t in times)
-        print(
-            f"| {name} | {samples} | {tokens} | {rows} | {columns} "
-            f"| {tiles:.3f} | {kernel:.3f} | {error:.1e} |"
-        )
+    """Time what was asked for; write it as JSON, or print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("workloads", "kernels"))
+    parser.add_argument("names", nargs="*", help="workloads; by default those of one network")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("no GPU; this benchmark runs on one")
+    if arguments.what == "kernels":
+        rows = [kernel_row(name, shape) for name, shape in SHAPES.items()]
+    else:
+        names = arguments.names or [n for n in WORKLOADS if n != "ensemble"]
+        rows = [row for name in names for row in workload_rows(name, arguments.device)]
+    text = json.dumps(rows, indent=1, ensure_ascii=False)
+    if arguments.json is None:
+        print(text)
+    else:
+        arguments.json.write_text(text)
+
+
+def workload_rows(name: str, device: str) -> list[dict[str, Any]]:
+    """Return seconds and errors of each method on a workload, the plain pass first."""
+    workload = make(name)
+    models = [model.to(device) for model in workload.models]
+    x, y = workload.inputs.to(device), workload.targets.to(device)
+    few = slice(0, CHECKED)
+    exact = [model.double() for model in make(name).models]
+    floats = workload.inputs.is_floating_point()
+    reference = peers.each(peers.loop)(exact)(
+        workload.inputs[few].double() if floats else workload.inputs[few], workload.targets[few]
+    )
+    works: dict[str, tuple[Callable[[], Any], int]] = {
+        "plain pass": (lambda: peers.plain(models, x, y), len(x))
+    }
+    errors: dict[str, float] = {}
+    for method in METHODS:
+        extract = peers.METHODS[method](models)
+        found = extract(x[few], y[few])
+        errors[method] = max(relative_error(found[n].cpu(), reference[n]) for n in reference)
+        samples = len(x) if method.startswith("fimtiers") else min(len(x), workload.few, 64)
+        works[method] = (lambda e=extract, n=samples: e(x[:n], y[:n])), samples
+    for work, _ in works.values():
+        work()
+    rounds = 3 if workload.rounds else ROUNDS
+    times = [{m: seconds(work, device) for m, (work, _) in works.items()} for _ in range(rounds)]
+    medians = {method: statistics.median(t[method] for t in times) for method in works}
+    return [
+        {
+            "workload": name,
+            "method": method,
+            "samples": samples,
+            "error": errors.get(method),
+            "seconds": medians[method],
+            "ratio": medians[method] / medians["plain pass"] * len(x) / samples,
+        }
+        for method, (_, samples) in works.items()
+    ]
+
+
+def kernel_row(name: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
+    """Return the seconds of tiles and of the kernel on the layer of a workload."""
+    samples, tokens, rows, columns = shape
+    left = torch.randn(samples, tokens, 1, rows, device="cuda")
+    right = torch.randn(samples, tokens, 1, columns, device="cuda")
+    (tiles, kernel), error = compare(left, right)
+    return {"layer": name, "shape": shape, "tiles": tiles, "kernel": kernel, "error": error}
 
 
 def compare(left: Tensor, right: Tensor) -> tuple[list[float], float]:
@@ -56,12 +120,16 @@ def compare(left: Tensor, right: Tensor) -> tuple[list[float], float]:
 
     reference = tiles()
     error = float(((kernel() - reference) / reference).abs().amax())
-    rounds = [[seconds(work) for work in (tiles, kernel)] for _ in range(ROUNDS)]
+    rounds = [[seconds(work, "cuda") for work in (tiles, kernel)] for _ in range(ROUNDS)]
     return [statistics.median(column) for column in zip(*rounds, strict=True)], error
 
 
-def seconds(work: Callable[[], Tensor]) -> float:
-    """Return the time of one call on the GPU."""
+def seconds(work: Callable[[], Any], device: str) -> float:
+    """Return the time of one call on the GPU, or of the processor."""
+    if device == "cpu":
+        begun = time.process_time()
+        work()
+        return time.process_time() - begun
     start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     work()

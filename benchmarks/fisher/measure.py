@@ -211,14 +211,14 @@ def peak_memory(name: str, method: str, samples: int) -> float:
     work = passes.get(method) or peers.methods(workload.models)[method](workload.models)
     work(x, y)
     ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the high-water mark
     before = resident("VmRSS")
     work(x, y)
     return (resident("VmHWM") - before) / 1024
 
 
 def resident(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(rf"{field}:\s+(\d+) kB", status)[1])
 
 
@@ -232,7 +232,7 @@ def main() -> None:
     arguments.directory.mkdir(parents=True, exist_ok=True)
     for name in arguments.workloads or WORKLOADS:
         rows = measure(name)
-        with (arguments.directory / f"{name}.csv").open("w", newline="") as file:
+        with (arguments.directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, FIELDS)
             writer.writeheader()
             writer.writerows(rows)

@@ -64,12 +64,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("reports/benchmark"))
     arguments = parser.parse_args()
     files = [arguments.results / f"{name}.csv" for name in WORKLOADS]
-    measured = [pd.read_csv(file) for file in files if file.exists()]
+    measured = [pd.read_csv(file, encoding="utf-8") for file in files if file.exists()]
     if not measured:
         raise FileNotFoundError(f"no results in {arguments.results}; run `make benchmark`")
     newest = max(file.stat().st_mtime for file in files if file.exists())
     (arguments.to / "images").mkdir(parents=True, exist_ok=True)
-    (arguments.to / "benchmarks.md").write_text(page(measured, newest))
+    (arguments.to / "benchmarks.md").write_text(page(measured, newest), encoding="utf-8")
     draw(measured, arguments.to / "images" / "benchmark.svg")
 
 
@@ -167,7 +167,7 @@ def processor() -> str:
     """Return the model of the processor, where Linux tells it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
-        for line in information.read_text().splitlines():
+        for line in information.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return "an unknown processor"

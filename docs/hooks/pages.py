@@ -8,6 +8,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
+import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -25,6 +26,7 @@ MOUNTED = {
 }
 """Pages that belong beside what they describe: where they are, and where in the site."""
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)#:\s]+\.\w+)(?=[)#])")
+CLONE = "git clone ADDRESS"
 TIERS = "<!-- variables of tiers -->"
 
 
@@ -49,7 +51,14 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         place = MOUNTED.get(target, target.removeprefix("docs/"))
         return relpath(place, dirname(here) or ".")
 
-    return LINK.sub(moved, markdown.replace(TIERS, variables_of_tiers()))
+    markdown = markdown.replace(TIERS, variables_of_tiers())
+    return LINK.sub(moved, with_address(markdown, ROOT / "CITATION.cff"))
+
+
+def with_address(markdown: str, citation: Path) -> str:
+    """Fill in the address of the repository, once whoever publishes it has written it there."""
+    address = yaml.safe_load(citation.read_text(encoding="utf-8")).get("repository-code")
+    return markdown.replace(CLONE, f"git clone {address}") if address else markdown
 
 
 def variables_of_tiers() -> str:

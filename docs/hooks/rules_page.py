@@ -14,7 +14,7 @@ RULE = re.compile(
 )
 DIRECTIVE = re.compile(r"^    (\w+):.*\n((?: {8}.*\n|\n)*)", re.MULTILINE)
 OUTPUT = re.compile(r'"<results>/([^"]+)"')
-SCRIPT = re.compile(r"\$FIMTIERS_SCRIPTS/(\w+\.py)")
+SCRIPT = re.compile(r'"\$FIMTIERS_SCRIPTS/(\w+\.py)"')
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def rules_page(workflow: Path) -> str:
         "# Rules\n\nA rule is named as its script and its folder of logs. Files are in `results/`; "
         "what they hold is under [Results](results.md).\n"
     ]
-    for path in INCLUDE.findall((workflow / "Snakefile").read_text()):
-        text = (workflow / path).read_text()
+    for path in INCLUDE.findall((workflow / "Snakefile").read_text(encoding="utf-8")):
+        text = (workflow / path).read_text(encoding="utf-8")
         rows = [
             f"| `{rule.name}` | {rule.summary} | {_files(rule.outputs)} |"
             for rule in read_rules(text, workflow / "scripts")
@@ -81,5 +81,5 @@ def _files(outputs: list[str]) -> str:
 
 
 def _first_sentence(script: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(script.read_text())) or ""
+    docstring = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
     return re.sub(r" \(rules? .*\)", "", docstring.splitlines()[0])

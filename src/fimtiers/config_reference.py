@@ -21,12 +21,37 @@ INTRODUCTION = """\
 # Configuration
 
 `config.yaml` is the default study, `smoke.yaml` makes it small. A study of your own goes into a
-file of its own:
+file of its own, for example `my-study.yaml` in the root of the clone:
 
-    snakemake --cores 8 --configfile my-study.yaml
+```sh
+.venv/bin/snakemake --cores 8 --configfile my-study.yaml
+```
 
-Several files after `--configfile` are merged, the later ones on top. Every entry is checked before
-a job starts. This page is made from the schemas by `python -m fimtiers.config_reference`.
+It is a whole study: `systems`, `panel` and `statistics` must be there. It writes over the default
+study's `results/` and `logs/`, so give it folders of its own:
+
+```yaml
+pathvars:
+  results: results/mine
+  logs: logs/mine
+```
+
+A file of changes lies on top of another study. It has only what changes, and comes last; `null`
+removes an entry:
+
+```sh
+.venv/bin/snakemake --cores 8 --configfile config/config.yaml my-changes.yaml
+```
+
+Seeds are set for each system; `seeds` and `more_seeds` at the top set or add to all of them at
+once, in a file or on the command line:
+
+```sh
+.venv/bin/snakemake --cores 8 --config more_seeds=5
+```
+
+Every entry is checked before a job starts. This page is made from the schemas by
+`PYTHONPATH=src .venv/bin/python -m fimtiers.config_reference`.
 
 A system is one entry under `systems`. With a `sweep`, it has a point for each combination of the
 listed values; all its seeds are computed together. Changing an entry re-runs what depends on it.
@@ -45,8 +70,8 @@ systems:
 
 def main() -> None:
     """Write the reference."""
-    schema = yaml.safe_load(SCHEMA.read_text())
-    REFERENCE.write_text(render(schema))
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    REFERENCE.write_text(render(schema), encoding="utf-8")
 
 
 def render(schema: Mapping[str, Any]) -> str:
@@ -111,7 +136,10 @@ def _limits(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary(substrate: str) -> str:
     """Return the first sentence of the substrate's documentation."""
-    text = ast.get_docstring(ast.parse((SUBSTRATES / f"{substrate}.py").read_text())) or ""
+    text = (
+        ast.get_docstring(ast.parse((SUBSTRATES / f"{substrate}.py").read_text(encoding="utf-8")))
+        or ""
+    )
     return text.split("\n\n")[0].replace("\n", " ")
 
 

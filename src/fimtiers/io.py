@@ -24,6 +24,11 @@ CHECKED = {"fletcher32": True}
 """A checksum of each chunk, which any netCDF reader checks."""
 COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True, **CHECKED}
 """Lossless. For integers: the noise in real numbers shrinks by a fifth at five times the cost."""
+LOCKING = "HDF5_USE_FILE_LOCKING"
+"""Environment variable that the HDF5 library reads when it is loaded."""
+os.environ.setdefault(LOCKING, "FALSE")
+# No file is read while it is written (see `atomic`), so none has to be locked; some file systems of
+# clusters have no locks, and the library would fail there.
 SEAL = b"\nblake2b %s\n"
 """Last bytes of a file: a hash of all before. HDF5 readers ignore what follows their data."""
 BLOCK_BYTES = 1 << 20
@@ -50,7 +55,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise OSError(f"cannot write {path}: {error}{_space_left(path.parent)}") from error
+        details = f"{error}{_space_left(path.parent)}{_locking_advice(error)}"
+        raise OSError(f"cannot write {path}: {details}") from error
     finally:
         with contextlib.suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
@@ -60,6 +66,17 @@ def _space_left(folder: Path) -> str:
     if not folder.is_dir():
         return ""
     return f"; {shutil.disk_usage(folder).free / 1e6:.1f} MB left on its disk"
+
+
+def _locking_advice(error: Exception) -> str:
+    """Say that locks may be the cause, where the HDF5 library was told to lock; it says nothing."""
+    locking = os.environ.get(LOCKING)
+    if "HDF" not in str(error) or locking == "FALSE":
+        return ""
+    return (
+        f"; {LOCKING} is {locking}, which fails if another program holds the file or its file "
+        "system has no locks: unset it"
+    )
 
 
 def write_tree(path: Path, tree: xr.DataTree) -> None:
@@ -88,7 +105,8 @@ def read_tree(path: Path) -> xr.DataTree:
     Raises
     ------
     OSError
-        If the file is missing, truncated or damaged; the message names it.
+        If the file is missing, truncated, damaged, or whole and not to be read all the same; the
+        message names it.
     """
     with _named_if_damaged(path), xr.open_datatree(path, engine="netcdf4") as tree:
         return tree.load()
@@ -108,12 +126,17 @@ def _named_if_damaged(path: Path) -> Iterator[None]:
         with path.open("rb") as file:
             file.seek(max(size, 0))
             intact = file.read() == _seal(path, size)
-        if not intact:
-            raise ValueError("it is damaged or incomplete, its checksum does not match")
+    except OSError as error:
+        raise OSError(f"cannot read {path}: {error}") from error
+    if not intact:
+        raise OSError(
+            f"cannot read {path}: it is damaged or incomplete, its checksum does not match; "
+            "delete it and run again"
+        )
+    try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        whole = isinstance(error, FileNotFoundError | PermissionError)
-        advice = "" if whole else "; delete it and run again"
+        advice = f"; its checksum is right, so the file is whole{_locking_advice(error)}"
         raise OSError(f"cannot read {path}: {error}{advice}") from error
 
 

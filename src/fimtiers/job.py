@@ -11,7 +11,9 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+from fimtiers.failures import record_cause
 from fimtiers.provenance import PACKAGE, code_closure, undeclared_modules
 
 logger = logging.getLogger(PACKAGE)
@@ -40,38 +42,49 @@ def run_job(
         ``__file__`` of the script.
     *arguments
         Names of the arguments, each given as ``--name value [value ...]``. ``settings`` is read as
-        JSON; a trailing ``*`` in a name stands for one or more values.
+        JSON; a trailing ``*`` in a name stands for one or more values, a ``?`` for one or none.
     modules
         From the arguments, the modules that the script loads by name.
     """
     gc.set_threshold(OBJECTS_PER_COLLECTION)
-    args = _parse(arguments)
-    _start_log(args.log)
     start = time.monotonic()
+    args = argparse.Namespace(log=None)
     try:
+        _parser().parse_known_args(namespace=args)
+        _start_log(args.log)
+        _parser(arguments).parse_args(namespace=args)
         main(args)
         _check_modules(code_closure(Path(script), *modules(args)))
     except Exception as error:
         logger.info("".join(traceback.format_exception(error)))
-        cause = f"{type(error).__name__}: {error}"
-        logger.error("%s failed: %s (log: %s)", Path(script).stem, cause, args.log)
+        cause = f"{Path(script).stem} failed: {type(error).__name__}: {error} (log: {args.log})"
+        logger.error(cause)
+        record_cause(cause)
         _remove(args)
         sys.exit(1)
     logger.info("%s done in %.1f s", Path(script).stem, time.monotonic() - start)
     gc.freeze()  # at the end of the process a search would visit all that torch made, for nothing
 
 
-def _parse(arguments: tuple[str, ...]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises what is wrong, so that it reaches the log, instead of ending at once."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _parser(arguments: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+    parser = _Parser(allow_abbrev=False, add_help=bool(arguments))
     parser.add_argument("--log", type=Path, help="log file; the terminal is used as well")
     for argument in arguments:
-        name = argument.rstrip("*")
+        name = argument.rstrip("*?")
         kind = json.loads if name in JSON_ARGUMENTS else Path
         if argument.endswith("*"):
             parser.add_argument(f"--{name}", type=kind, nargs="+", required=True)
         else:
-            parser.add_argument(f"--{name}", type=kind, required=True)
-    return parser.parse_args()
+            values = "?" if argument.endswith("?") else None
+            parser.add_argument(f"--{name}", type=kind, nargs=values, required=True)
+    return parser
 
 
 def _start_log(path: Path | None) -> None:
@@ -86,7 +99,7 @@ def _start_log(path: Path | None) -> None:
     )
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
     if path:
         name = "/".join(path.with_suffix("").parts[-2:])

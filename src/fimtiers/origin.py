@@ -1,17 +1,14 @@
 """Where results come from: the systems, code and package versions named in their files."""
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 Attributes = Mapping[str, str]
 """Attributes of a results file, see `fimtiers.io.read_attributes`."""
-NO_CHECKOUT = "unknown, the workflow runs outside of a git checkout"
 
 
 def describe_versions(files: Sequence[Attributes], commit: str) -> pd.DataFrame:
@@ -22,7 +19,7 @@ def describe_versions(files: Sequence[Attributes], commit: str) -> pd.DataFrame:
     files
         Attributes of each file.
     commit
-        Of the checkout that the workflow runs in, see `commit_of`.
+        Of the code that the workflow runs, see `fimtiers.commit`.
 
     Returns
     -------
@@ -63,30 +60,17 @@ def describe_systems(
     DataFrame
         One row per system: ``system``, ``group``, ``substrate``, ``seeds``, ``points``, their
         number, ``settings``, a setting that is swept with all its values, and, for each stage,
-        ``STAGE_code``. Equal hashes mean equal code.
+        ``STAGE_code``. Equal hashes mean equal code; a system that measures the states of another
+        has none of its own.
     """
     systems: dict[str, dict[str, Any]] = {}
     for stage, files in stages.items():
         for file in files:
             job = json.loads(file["settings"])
-            row = systems.setdefault(job["system"], _description(job, groups))
-            row[f"{stage}_code"] = file["code"]
+            row = systems.setdefault(job["system"], {})
+            # States do not know the settings that only later stages read.
+            row.update({**_description(job, groups), f"{stage}_code": file["code"]})
     return pd.DataFrame(systems.values())
-
-
-def commit_of(folder: Path) -> str:
-    """Return the commit of a git checkout at `folder`; ``-dirty`` if tracked files differ from it.
-
-    Without such a checkout, or without git, the text says so.
-    """
-    if not (folder / ".git").exists():
-        return NO_CHECKOUT
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"unknown, {error}"
-    return done.stdout.strip()
 
 
 def _description(job: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def write_page(path: Path, table: pd.DataFrame, title: str) -> None:
         body="".join(rows[:kept]),
     )
     with atomic(path) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _text_columns(table: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ PACKAGE = "fimtiers"
 SOURCE = Path(__file__).parent.parent
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
 HASH_DIGITS = 12
-FRAME = frozenset({f"{PACKAGE}.{name}" for name in ("job", "progress", "provenance")})
+FRAME = frozenset({f"{PACKAGE}.{name}" for name in ("job", "progress", "provenance", "failures")})
 """What starts, logs and checks every job and computes nothing: no edit of these re-runs a job."""
 
 
@@ -82,6 +82,11 @@ def undeclared_modules(closure: Iterable[str]) -> list[str]:
         name for name in list(sys.modules) if name == PACKAGE or name.startswith(f"{PACKAGE}.")
     }
     return sorted(loaded - set(closure))
+
+
+def normalised(source: bytes) -> str:
+    """Return all that counts of a Python source as text, without comments and documentation."""
+    return ast.dump(_without_documentation(ast.parse(source)))
 
 
 def _path_of(root: str | Path) -> Path:

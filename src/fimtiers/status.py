@@ -1,5 +1,7 @@
 """What is done, what will run, and why: ``python -m fimtiers.status [snakemake arguments]``.
 
+Without arguments it speaks of the default study and of the smoke study, of each that has results.
+
 Snakemake decides what runs. Its dry run says so job by job, with the parameters of a job before and
 now as text; here they are compared module by module and setting by setting, and the jobs are listed
 under the change that causes them.
@@ -7,13 +9,18 @@ under the change that causes them.
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from fimtiers.study import ONLY_POINT
 
@@ -23,6 +30,9 @@ PARAMS = re.compile(r"across all output: before: (.*) now: (.*?)\s*(?:; [A-Z].*)
 UNRECORDED = re.compile(r"^(\d+) jobs have missing provenance/metadata", re.MULTILINE)
 TARGETS = ("all", "panel", "mechanism")
 FOLLOWS = "follows from the above"
+DEFAULT, SMOKE = Path("config/config.yaml"), Path("config/smoke.yaml")
+NOTHING_YET = "nothing of the default study is there yet."
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,8 @@ def explain(dry_run: str, all_jobs: str) -> str:
             f"{unrecorded[1]} of them have results without a record in .snakemake/metadata: "
             "whether these are up to date is not known."
         )
+    if planned:
+        lines.append(counts_by_rule(planned))
     by_cause: dict[str, list[str]] = {}
     for job in planned:
         for cause in causes(job.reason) or [FOLLOWS]:
@@ -62,6 +74,16 @@ def explain(dry_run: str, all_jobs: str) -> str:
     for cause, jobs in sorted(by_cause.items(), key=lambda item: item[0] == FOLLOWS):
         lines += ["", f"{cause}:", *(f"  {job}" for job in sorted(jobs))]
     return "\n".join(lines)
+
+
+def counts_by_rule(planned: list[PlannedJob]) -> str:
+    """Count the jobs, first those of the rule with the most."""
+    counts = sorted(Counter(job.rule for job in planned).items(), key=lambda c: (-c[1], c[0]))
+    together = "\N{NO-BREAK SPACE}"
+    listed = ", ".join(f"{count}{together}{rule}" for rule, count in counts)
+    noun = "job" if len(planned) == 1 else "jobs"
+    text = textwrap.fill(f"{len(planned)} {noun} would run: {listed}.", WIDTH)
+    return text.replace(together, " ")
 
 
 def planned_jobs(dry_run: str) -> list[PlannedJob]:
@@ -123,7 +145,9 @@ def _changed_code(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        if not name.startswith("fimtiers") and not name.endswith(".py"):
+        if name.startswith("file "):
+            yield f"{name} changed"
+        elif not name.startswith("fimtiers") and not name.endswith(".py"):
             yield f"package {name}: {old or 'none'} → {new or 'none'}"
         elif old and new:
             yield f"{name} changed"
@@ -160,14 +184,52 @@ def _shown(settings: dict[str, Any], name: str) -> str:
     return json.dumps(settings[name], ensure_ascii=False) if name in settings else "none"
 
 
+def known_studies() -> dict[str, list[str]]:
+    """Return the arguments of Snakemake for each shipped study with results, by its ``make``.
+
+    Of the smoke study the sweeps are left out while there is nothing of them.
+    """
+    smoke = _results(SMOKE)
+    if smoke is None or not smoke.is_dir():
+        return {"make": []}
+    targets = ["panel", *(["mechanism"] if (smoke / "statistics/sweeps").is_dir() else [])]
+    studies = {"make smoke": ["--configfile", str(DEFAULT), str(SMOKE), "--", *targets]}
+    results = _results(DEFAULT) or Path("results")
+    if any(folder != smoke for folder in results.glob("*")):
+        studies = {"make": [], **studies}
+    return studies
+
+
+def _results(study: Path) -> Path | None:
+    """Return where a study writes, by its own file; None if that does not say."""
+    if not study.is_file():
+        return None
+    content = yaml.safe_load(study.read_text(encoding="utf-8")) or {}
+    folder = content.get("pathvars", {}).get("results")
+    return Path(folder) if folder else None
+
+
 def main(arguments: list[str]) -> None:
     """Print the status of the study that Snakemake would run with these arguments."""
+    studies = {"": arguments} if arguments else known_studies()
+    texts = [_status(chosen) for chosen in studies.values()]
+    if list(studies) in ([""], ["make"]):
+        _print(texts[0])
+        return
+    texts = [f"{name}: {text}" for name, text in zip(studies, texts, strict=True)]
+    if "make" not in studies:
+        texts.append(f"make: {NOTHING_YET}")
+    _print("\n\n".join(texts))
+
+
+def _status(arguments: list[str]) -> str:
     dry_runs = [
         subprocess.run(
-            [SNAKEMAKE, "--dry-run", *flags, *arguments],
+            [SNAKEMAKE, "--dry-run", *flags, *_told_in_full(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONUTF8": "1"},
             check=False,
         )
         for flags in ([], ["--forceall"])
@@ -175,7 +237,25 @@ def main(arguments: list[str]) -> None:
     for dry_run in dry_runs:
         if dry_run.returncode:
             sys.exit(dry_run.stdout)
-    print(explain(*(dry_run.stdout for dry_run in dry_runs)))
+    return explain(*(dry_run.stdout for dry_run in dry_runs))
+
+
+def _told_in_full(arguments: list[str]) -> list[str]:
+    """Let Snakemake leave out no more than its host, whatever the arguments or a profile ask for.
+
+    What follows two dashes are targets, so this goes in front of them.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*arguments[:end], "--quiet", "host", *arguments[end:]]
+
+
+def _print(text: str) -> None:
+    """Print a text, of which whoever reads it, such as ``head``, may want no more than a part."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -5,29 +5,37 @@ accepts are read from its source, not by importing it.
 """
 
 import ast
-import difflib
 import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from fimtiers.declared import as_declared, entries_as_declared
+from fimtiers.dropped import without_dropped
+from fimtiers.mathtext import unreadable_mathtext
+from fimtiers.schema_faults import StudyError, check, short, suggestion
 
 SUBSTRATES = Path(__file__).parent / "substrates"
 ONLY_POINT = "single"
 FEWEST_IN_GROUP = 2
 DEEPEST = 20
 LARGEST = 2**63
-
-
-class StudyError(ValueError):
-    """A study that cannot be run, with the entry, the value and what is allowed."""
+PROBES = "probes"
+FISHER_STAGE = "fisher"
+"""Value of ``stage`` in the schema of a setting on which states do not depend."""
+INHERITED = ("substrate", "seeds", "settings", "sweep", "memory", "runtime")
+"""What a system that measures the states of another takes over from it."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One configured entry of the study, with every default filled in."""
+    """One configured entry of the study, with every default filled in.
+
+    ``fisher_settings`` are those that only the Fisher stage reads: states do not depend on them.
+    """
 
     name: str
     label: str
@@ -37,8 +45,11 @@ class System:
     settings: Mapping[str, Any]
     sweep: Mapping[str, tuple[Any, ...]]
     split: bool
+    states_of: str | None
+    fisher_settings: frozenset[str]
     ratio_rule: str
     corrects: str | None
+    control_of: str | None
     published_as: str
     probe_counts: tuple[int, ...]
     memory: int
@@ -57,9 +68,22 @@ class System:
             for values in combinations
         ]
 
-    def job(self, points: list[str] | None = None, **extra: Any) -> str:
+    def state_job(self, points: list[str] | None = None) -> str:
+        """Give the settings of one job that builds states, as `job` does."""
+        return self.job(points, without=self.fisher_settings)
+
+    def job(
+        self,
+        points: list[str] | None = None,
+        without: frozenset[str] = frozenset(),
+        **extra: Any,
+    ) -> str:
         """Give the settings of one job as JSON: what the numbers depend on, and nothing else."""
-        chosen = [pair for pair in self.points() if points is None or pair[0] in points]
+        chosen = [
+            (point, {name: value for name, value in settings.items() if name not in without})
+            for point, settings in self.points()
+            if points is None or point in points
+        ]
         return json.dumps(
             {
                 "system": self.name,
@@ -94,8 +118,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
     Parameters
     ----------
     config
-        The configuration as Snakemake hands it over. A system or sweep that is null is left out,
-        so that one file can drop what an earlier one has; figures lose the sweep as well.
+        The configuration as Snakemake hands it over. An entry that is null is left out, so that
+        one file can drop what an earlier one has (see `fimtiers.dropped`).
     schema
         JSON Schema of the configuration; the settings of each system are checked against the
         ``SETTINGS`` of its substrate.
@@ -106,25 +130,39 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the entry, its value and what is allowed.
     """
     _check_plain(config, ("config",))
-    config = _without_dropped(config)
+    config = _with_inherited(without_dropped(config))
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
-    systems = {name: _system(name, entry) for name, entry in config["systems"].items()}
+    systems = {
+        name: _system(name, {**entry, "seeds": _seeds(entry["seeds"], config)})
+        for name, entry in config["systems"].items()
+    }
     for name, system in systems.items():
-        if system.corrects is not None and system.corrects not in systems:
-            raise StudyError(
-                f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
-                f"{_suggestion(system.corrects, systems)}"
-            )
-    panel = {name: tuple(members) for name, members in config["panel"].items()}
+        for entry in ("corrects", "control_of"):
+            other = getattr(system, entry)
+            if other is not None and other not in systems:
+                raise StudyError(
+                    f"systems.{name}.{entry}: {other!r} is not a system of this study"
+                    f"{suggestion(other, systems)}"
+                )
+    panels = entries_as_declared(config["panel"], schema["properties"]["panel"]["properties"])
+    panel = {name: tuple(members) for name, members in panels.items()}
     _check_panel(panel, systems)
+    _check_folders(config.get("pathvars", {}))
     statistics = config["statistics"]
-    for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:
+    lists = [name for entry in ("uniqueness", "controls") for name in statistics.get(entry, ())]
+    for member in [*lists, statistics.get("partition_grid")]:
         if member is not None and member not in systems:
             raise StudyError(
                 f"statistics: {member!r} is not a system of this study"
-                f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+                f"{suggestion(member, systems)}; allowed: {', '.join(systems)}"
             )
+    grid = statistics.get("partition_grid")
+    if grid is not None and len(points := systems[grid].points()) > 1:
+        raise StudyError(
+            f"statistics.partition_grid: {grid!r} sweeps over {', '.join(systems[grid].sweep)} and "
+            f"has {len(points)} points; name a system without a sweep"
+        )
     return Study(systems=systems, panel=panel, config=config)
 
 
@@ -138,7 +176,7 @@ def substrate_settings(substrate: str) -> dict[str, dict[str, Any]]:
     """
     if substrate not in substrate_names():
         raise StudyError(
-            f"substrate {substrate!r} does not exist{_suggestion(substrate, substrate_names())}; "
+            f"substrate {substrate!r} does not exist{suggestion(substrate, substrate_names())}; "
             f"allowed: {', '.join(substrate_names())}"
         )
     path = SUBSTRATES / f"{substrate}.py"
@@ -154,55 +192,59 @@ def substrate_names() -> list[str]:
     return sorted(p.stem for p in SUBSTRATES.glob("*.py") if not p.stem.startswith("_"))
 
 
-def check(value: Any, schema: Mapping[str, Any], where: str) -> None:
-    """Check a value against a JSON Schema.
+def _with_inherited(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill in what a system takes over from the one whose states it measures.
 
     Raises
     ------
     StudyError
-        One line for each fault: where, the value, and what is allowed.
+        If that one is none of the study or has no states of its own, or if a setting that its
+        states depend on is given again.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
-    validator = extend(Draft202012Validator, type_checker=checker)(schema)
-    errors = sorted(validator.iter_errors(value), key=lambda error: list(error.path))
-    if errors:
-        raise StudyError("\n".join(_explain(error, where) for error in errors))
-
-
-def _without_dropped(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the systems and sweeps that a later file set to null."""
-    if not isinstance(config, dict):
+    if not (isinstance(config, dict) and isinstance(systems := config.get("systems"), dict)):
         return config  # which the schema refuses in words
-    kept = dict(config)
-    if isinstance(systems := config.get("systems"), dict):
-        kept["systems"] = _without_null(systems)
-    mechanism = config.get("mechanism")
-    if isinstance(mechanism, dict) and isinstance(sweeps := mechanism.get("sweeps"), dict):
-        kept["mechanism"] = {**mechanism, "sweeps": _without_null(sweeps)}
-        dropped = {name for name, sweep in sweeps.items() if sweep is None}
-        if isinstance(figures := mechanism.get("figures"), dict):
-            kept["mechanism"]["figures"] = {
-                figure: _without_names(panels, dropped) for figure, panels in figures.items()
-            }
-    return kept
+    filled = {}
+    for name, entry in systems.items():
+        filled[name] = entry
+        if isinstance(entry, dict) and "states_of" in entry:
+            filled[name] = _inherit(name, entry, systems)
+    return {**config, "systems": filled}
 
 
-def _without_names(panels: Any, dropped: set[str]) -> Any:
-    if not isinstance(panels, dict):
-        return panels
-    return {
-        title: [name for name in shown if not (isinstance(name, str) and name in dropped)]
-        if isinstance(shown, list)
-        else shown
-        for title, shown in panels.items()
-    }
+def _inherit(name: str, entry: Mapping[str, Any], systems: Mapping[str, Any]) -> Mapping[str, Any]:
+    where, owner = f"systems.{name}", entry["states_of"]
+    source = systems.get(owner) if isinstance(owner, str) else None
+    if not isinstance(source, dict) or "states_of" in source or "substrate" not in source:
+        owners = [
+            other
+            for other, candidate in systems.items()
+            if isinstance(candidate, dict) and "states_of" not in candidate
+        ]
+        raise StudyError(
+            f"{where}.states_of: {owner!r} is not a system of this study with states of its own"
+            f"{suggestion(owner, owners)}"
+        )
+    given = entry.get("settings", {})
+    taken = {key: source[key] for key in INHERITED if key in source}
+    again = [key for key in ("substrate", "seeds", "sweep", "split") if key in entry]
+    if not isinstance(given, dict) or not isinstance(source.get("settings", {}), dict):
+        return {**taken, **entry}  # which the schema refuses in words
+    try:
+        own = {*_fisher_settings(substrate_settings(source["substrate"])), PROBES}
+    except StudyError:
+        own = set(given)  # said of the other system
+    again += [f"settings.{key}" for key in given if key not in own]
+    if again:
+        raise StudyError(
+            f"{where}.{again[0]}: the states are those of {owner!r}, which sets it; allowed "
+            f"under settings: {', '.join(sorted(own))}"
+        )
+    return {**taken, **entry, "settings": {**source.get("settings", {}), **given}}
 
 
-def _without_null(entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: entry for name, entry in entries.items() if entry is not None}
+def _fisher_settings(table: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Return the settings that are marked as read by the Fisher stage alone."""
+    return frozenset(name for name, schema in table.items() if schema.get("stage") == FISHER_STAGE)
 
 
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:
@@ -214,34 +256,37 @@ def _check_plain(value: Any, path: tuple[str, ...]) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not key.isprintable():
                 raise StudyError(
-                    f"{where}: {_short(repr(key))} is not allowed; names are plain text"
+                    f"{where}: {short(repr(key))} is not allowed; names are plain text"
                 )
-            _check_plain(item, (*path, _short(key)))
+            _check_plain(item, (*path, short(key)))
     elif isinstance(value, list):
         for position, item in enumerate(value):
             _check_plain(item, (*path, str(position)))
     elif isinstance(value, str):
         if not value.isprintable():
-            raise StudyError(f"{where}: {_short(repr(value))} is not allowed; use plain text")
+            raise StudyError(f"{where}: {short(repr(value))} is not allowed; use plain text")
     elif isinstance(value, int | float):
         if not abs(value) <= LARGEST:
             shown = value if isinstance(value, float) else "an integer of this size"
             raise StudyError(f"{where}: {shown} is not allowed; the largest number is {LARGEST}")
     elif value is not None:
         raise StudyError(
-            f"{where}: {_short(repr(value))} is not allowed; expected text, a number, a list or "
+            f"{where}: {short(repr(value))} is not allowed; expected text, a number, a list or "
             "named entries"
         )
 
 
-def _is_integer(checker: Any, value: Any) -> bool:
-    """Tell integers from floats: 8.0 is no number of sites."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _with_defaults(entries: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     table = schema["properties"]["statistics"]["properties"]
-    return {**{key: spec["default"] for key, spec in table.items() if "default" in spec}, **entries}
+    defaults = {key: spec["default"] for key, spec in table.items() if "default" in spec}
+    return entries_as_declared({**defaults, **entries}, table)
+
+
+def _seeds(own: list[int], config: Mapping[str, Any]) -> list[int]:
+    """Take the seeds of the whole study in place of a system's own, and add further ones."""
+    seeds = config.get("seeds", own)
+    unused = (seed for seed in itertools.count() if seed not in seeds)
+    return [*seeds, *itertools.islice(unused, config.get("more_seeds", 0))]
 
 
 def _system(name: str, entry: Mapping[str, Any]) -> System:
@@ -250,7 +295,7 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         table = substrate_settings(entry["substrate"])
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None
-    given = dict(entry.get("settings", {}))
+    given = _without_null(entry.get("settings", {}), table)
     sweep = {key: tuple(values) for key, values in entry.get("sweep", {}).items()}
     both = sorted(set(given) & set(sweep))
     if both:
@@ -271,18 +316,63 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         settings={**defaults, **given},
         sweep=sweep,
         split=entry.get("split", False),
+        states_of=entry.get("states_of"),
+        fisher_settings=_fisher_settings(table),
         ratio_rule=entry.get("ratio_rule", "none"),
         corrects=entry.get("corrects"),
+        control_of=entry.get("control_of"),
         published_as=entry.get("published_as", name),
         probe_counts=tuple(entry.get("probe_counts", ())),
         memory=entry.get("memory", 700),
         runtime=entry.get("runtime", 10),
     )
     for point, settings in system.points():
-        check(settings, properties, f"{where}.settings" + ("" if not sweep else f" at {point}"))
+        at = f"{where}.settings" + ("" if not sweep else f" at {point}")
+        check(settings, properties, at)
+        for key in (key for key, value in table.items() if value.get("format") == "path"):
+            if isinstance(path := settings.get(key), str) and not Path(path).exists():
+                raise StudyError(
+                    f"{at}.{key}: there is no {path!r}; it is looked for in {Path.cwd()}"
+                )
     if system.probe_counts and "probes" not in table:
         raise StudyError(f"{where}.probe_counts: substrate {system.substrate!r} has no probes")
-    return system
+    if system.probe_counts and "probes" in sweep:
+        raise StudyError(f"{where}: probes are swept and probe_counts are given; keep one")
+    for count in system.probe_counts:
+        check(count, table["probes"], f"{where}.probe_counts")
+    if fault := unreadable_mathtext(system.label):
+        raise StudyError(f"{where}.label: {fault}")
+    return replace(
+        system,
+        settings=entries_as_declared(system.settings, table),
+        sweep={
+            name: tuple(as_declared(value, table[name]) for value in sweep[name])
+            for name in table
+            if name in sweep
+        },
+    )
+
+
+def _without_null(given: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that a later file dropped; of some, null is a value."""
+    nullable = {name for name, spec in table.items() if "null" in spec.get("type", ())}
+    return {name: value for name, value in given.items() if value is not None or name in nullable}
+
+
+def _check_folders(folders: Mapping[str, str]) -> None:
+    """Refuse folders that Snakemake takes for something else, or finds under two names."""
+    for name, folder in folders.items():
+        wrong = {
+            "~ is not replaced by the home folder here; write the path in full": folder[:1] == "~",
+            "write it without the slash at its end": folder.endswith("/"),
+            "write it without //": "//" in folder,
+            "write it without ./": folder.startswith("./"),
+            "braces and angle brackets stand for something else in paths": set(folder)
+            & set("{}<>"),
+        }
+        for advice, found in wrong.items():
+            if found:
+                raise StudyError(f"pathvars.{name}: {folder!r} is not allowed; {advice}")
 
 
 def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, System]) -> None:
@@ -291,7 +381,7 @@ def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, Sys
             if member not in systems:
                 raise StudyError(
                     f"panel.{name}: {member!r} is not a system of this study"
-                    f"{_suggestion(member, systems)}; allowed: {', '.join(systems)}"
+                    f"{suggestion(member, systems)}; allowed: {', '.join(systems)}"
                 )
         groups = Counter(systems[member].group for member in members)
         if set(groups) != {"deep", "rest"} or min(groups.values()) < FEWEST_IN_GROUP:
@@ -299,6 +389,11 @@ def _check_panel(panel: Mapping[str, tuple[str, ...]], systems: Mapping[str, Sys
             raise StudyError(
                 f"panel.{name}: needs at least {FEWEST_IN_GROUP} systems of group deep and of "
                 f"group rest, since each is left out in turn, and no other; has {has or 'none'}"
+            )
+        if not any(systems[member].probe_counts for member in members):
+            raise StudyError(
+                f"panel.{name}: none of its systems has probe_counts; at least one needs two or "
+                "more, since the margin is followed over the number of probes"
             )
 
 
@@ -314,52 +409,3 @@ def _literal(path: Path, node: ast.stmt) -> dict[str, dict[str, Any]]:
             "without importing the module"
         )
     return settings
-
-
-def _explain(error: Any, where: str) -> str:
-    path = ".".join((where, *map(str, error.absolute_path)))
-    if error.validator == "additionalProperties":
-        allowed = list(error.schema.get("properties", {}))
-        unknown = [key for key in error.instance if key not in allowed]
-        return (
-            f"{path}: unknown entry {unknown[0]!r}{_suggestion(unknown[0], allowed)}; "
-            f"allowed: {', '.join(allowed)}"
-        )
-    if error.validator == "required":
-        missing = error.message.split("'")[1]  # jsonschema reports each missing key on its own
-        return f"{path}: {missing!r} is missing"
-    value = json.dumps(error.instance, ensure_ascii=False)
-    return f"{path}: {_short(value)} is not allowed; {_allowed(error)}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _allowed(error: Any) -> str:
-    limit = error.validator_value
-    match error.validator:
-        case "enum":
-            return f"allowed: {', '.join(map(str, limit))}"
-        case "type":
-            return f"expected {limit if isinstance(limit, str) else ' or '.join(limit)}"
-        case "minimum":
-            return f"the smallest allowed value is {limit}"
-        case "exclusiveMinimum":
-            return f"it must be greater than {limit}"
-        case "maximum":
-            return f"the largest allowed value is {limit}"
-        case "exclusiveMaximum":
-            return f"it must be less than {limit}"
-        case "minItems" | "minProperties":
-            return f"at least {limit} needed"
-        case "uniqueItems":
-            return "each value may appear once"
-        case "pattern" | "propertyNames":
-            return f"it must match {limit}"
-    return str(error.message)
-
-
-def _suggestion(name: str, allowed: Any) -> str:
-    close = difflib.get_close_matches(str(name), list(allowed), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

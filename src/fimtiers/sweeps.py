@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fimtiers.mathtext import unreadable_mathtext
 from fimtiers.study import Study, StudyError, System
 
 DEPTHS = ("depth", "length")
@@ -97,6 +98,9 @@ def read_sweeps(study: Study) -> dict[str, Sweep]:
                 f"allowed: {', '.join(sweeps)}"
             )
     for figure, panels in study.config.get("mechanism", {}).get("figures", {}).items():
+        for title in panels:
+            if fault := unreadable_mathtext(title):
+                raise StudyError(f"mechanism.figures.{figure}: {fault}")
         for name in (name for shown in panels.values() for name in shown):
             if name not in sweeps:
                 raise StudyError(
@@ -125,6 +129,11 @@ def read_checks(study: Study) -> dict[str, str]:
     for name, system in checks.items():
         if system not in study.systems:
             raise StudyError(f"mechanism.checks.{name}: {system!r} is not a system of this study")
+    if OBSERVED_AS in entries and "observables" not in checks:
+        raise StudyError(
+            f"mechanism.checks.{OBSERVED_AS}: names points of the system under observables, which "
+            "is not given"
+        )
     for point in entries.get(OBSERVED_AS, {}):
         points = [name for name, _ in study.systems[checks["observables"]].points()]
         if point not in points:
@@ -174,17 +183,26 @@ def _sweep(name: str, entry: Mapping[str, Any], study: Study) -> Sweep:
                 f"{where}.where.{setting}: {value!r} is not swept by system {system.name!r}; "
                 f"allowed: {', '.join(map(str, system.sweep[setting]))}"
             )
+    for value in system.sweep[axis]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise StudyError(
+                f"{where}.axis: {axis!r} has the value {value!r}; a curve needs numbers along its "
+                "axis: name another setting, and this one under where"
+            )
+    label = entry.get("label", name.replace("_", " "))
+    if fault := unreadable_mathtext(label):
+        raise StudyError(f"{where}.label: {fault}")
     published = entry.get("published", {})
     template = published.get("point", f"{axis}={{{axis}}}")
     return Sweep(
         name=name,
-        label=entry.get("label", name.replace("_", " ")),
+        label=label,
         system=system.name,
         axis=axis,
         experiment=published.get("experiment"),
         subset=published.get("subset"),
         differs=published.get("differs"),
-        fit_from=entry.get("fit_from", 0),
+        fit_from=float(entry.get("fit_from", 0)),
         untrained=entry.get("untrained"),
         points=_points(where, system, axis, fixed, template),
     )

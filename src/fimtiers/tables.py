@@ -15,13 +15,17 @@ from fimtiers.io import atomic
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV; floats have all the digits that tell them apart."""
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, encoding="utf-8")
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table that `write_table` wrote; text that looks empty stays text."""
     return pd.read_csv(
-        path, float_precision="round_trip", keep_default_na=False, na_values=["nan", ""]
+        path,
+        float_precision="round_trip",
+        keep_default_na=False,
+        na_values=["nan", ""],
+        encoding="utf-8",
     )
 
 
@@ -31,12 +35,13 @@ def write_json(path: Path, result: Any) -> None:
     Dataclasses become objects, tables lists of objects, ∞ and NaN the texts "inf" and "nan".
     """
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(_plain(result), indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote, with the texts "inf" and "nan" as numbers again."""
-    return _numbers(json.loads(path.read_text()))
+    return _numbers(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _plain(value: Any) -> Any:

@@ -8,9 +8,10 @@ where F is the definition in float64 and F_loop the same loop in the arithmetic 
 first term is `RELATIVE`. The second allows what the plain loop itself loses to rounding: samples in
 a batch are rounded otherwise than alone, and as badly where a problem is badly conditioned, as a
 normalisation of two almost equal numbers is. It vanishes for float64. The third is for gradients
-that are zero but for rounding, as that in front of a normalisation of one number: as the square of
-`noise` roundings of the largest gradient, or of an `ORDINARY` one where all of them are such. In bfloat16, and under autocast, which computes in it, the loop in that
-arithmetic stands for F: the engine's own check allows 0.2 there.
+that are zero but for rounding, as that in front of a normalisation of one number: the square of
+`noise` roundings of the largest gradient, or of an `ORDINARY` one where all of them are such.
+In bfloat16, and under autocast, which computes in it, the loop in that arithmetic stands for F: the
+engine's own check allows 0.2 there.
 """
 
 from collections.abc import Callable, Mapping

@@ -57,7 +57,7 @@ def places(node, path=()):
             yield from places(value, (*path, key))
 
 
-ENTRIES = ("config", "systems", "panel", "statistics", "mechanism")
+ENTRIES = ("config", "systems", "panel", "statistics", "mechanism", "pathvars")
 PLACES = list(places(SOUND))
 
 

@@ -1,10 +1,12 @@
 """The conda environments: exact pins, equal to the lock, published, and enough for each rule."""
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from fimtiers.provenance import package_versions
 from fimtiers.study import substrate_names
@@ -71,7 +73,9 @@ def rules_by_environment():
         for rule in RULE.findall(path.read_text()):
             environment = re.search(r'envs/(\w+\.yaml)"', rule)
             if environment:
-                pairs.append((re.search(r"\$FIMTIERS_SCRIPTS/(\w+\.py)", rule)[1], environment[1]))
+                pairs.append(
+                    (re.search(r'"\$FIMTIERS_SCRIPTS/(\w+\.py)"', rule)[1], environment[1])
+                )
     return pairs
 
 
@@ -80,6 +84,19 @@ def test_every_pin_is_the_version_of_the_lock(path):
     locked = lock()
     for name, version in pins(path).items():
         assert version == locked[ON_PYPI.get(name, name)], name
+
+
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0"])
+def test_every_package_of_the_lock_can_be_had_for_the_first_release_of_each_python(python):
+    refusing = {}
+    for name, version in lock().items():
+        package = metadata.distribution(name)
+        installed = package.version.partition("+")[0]  # what follows is the kind of build
+        assert installed == version, f"{name} is not installed as locked"
+        allowed = package.metadata["Requires-Python"] or ""
+        if python not in SpecifierSet(allowed):
+            refusing[name] = allowed
+    assert refusing == {}
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)

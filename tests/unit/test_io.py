@@ -1,5 +1,9 @@
+import fcntl
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,6 +135,29 @@ def test_attributes_are_read_alone_and_not_from_a_damaged_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(OSError, match=r"cannot read .*fisher\.nc: it is damaged"):
         io.read_attributes(path)
+
+
+READ = "import sys, pathlib; from fimtiers import io; io.read_tree(pathlib.Path(sys.argv[1]))"
+
+
+@pytest.mark.parametrize("locking", [None, "TRUE"])
+def test_a_file_that_cannot_be_locked_is_read_or_said_to_be_whole(tmp_path, locking):
+    """Another program holds it, which HDF5 cannot tell from a file system without locks."""
+    path = tmp_path / "fisher.nc"
+    io.write_fisher(path, diagonals(), JOB, ATTRIBUTES)
+    variables = {name: value for name, value in os.environ.items() if name != io.LOCKING}
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    if locking:
+        variables[io.LOCKING] = locking
+    with path.open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = [sys.executable, "-c", READ, path]
+        done = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8")
+    assert (done.returncode == 0) == (locking is None), done.stderr
+    if locking:
+        assert f"cannot read {path}: " in done.stderr
+        assert "so the file is whole; HDF5_USE_FILE_LOCKING is TRUE, which fails" in done.stderr
+        assert "delete" not in done.stderr
 
 
 def test_tiers_carry_the_swept_setting_as_a_coordinate(tmp_path):

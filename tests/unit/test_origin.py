@@ -1,10 +1,8 @@
 import json
-import subprocess
 
 import pandas as pd
-import pytest
 
-from fimtiers.origin import NO_CHECKOUT, commit_of, describe_systems, describe_versions
+from fimtiers.origin import describe_systems, describe_versions
 
 
 def attributes(system, points, code="c0de", **versions):
@@ -61,31 +59,3 @@ def test_a_system_is_described_by_its_settings_with_all_swept_values_and_the_cod
             "tiers_code": "f00d",
         },
     ]
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    (tmp_path / "tracked").write_text("one")
-    for command in (["init"], ["add", "."], [*identity, "commit", "--message", "Begin"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
-
-
-def test_a_checkout_has_its_commit_and_says_when_tracked_files_differ_from_it(checkout):
-    commit = commit_of(checkout)
-    assert len(commit) == 40
-    (checkout / "new").write_text("not tracked")
-    assert commit_of(checkout) == commit
-    (checkout / "tracked").write_text("two")
-    assert commit_of(checkout) == f"{commit}-dirty"
-
-
-def test_a_folder_in_a_checkout_is_no_checkout(checkout):
-    (checkout / "inner").mkdir()
-    assert commit_of(checkout / "inner") == NO_CHECKOUT
-
-
-def test_a_checkout_on_a_machine_without_git_says_why(checkout, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert commit_of(checkout).startswith("unknown, ")

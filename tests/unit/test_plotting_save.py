@@ -27,7 +27,7 @@ def save(folder):
     axes.plot([1, 2, 3], [1, 4, 9], "o-")
     axes.fill_between([1, 2, 3], [0, 1, 2], alpha=0.3)
     paths = [folder / f"figure.{suffix}" for suffix in ("svg", "pdf", "rst")]
-    save_figure(figure, CAPTION, *paths)
+    save_figure(figure, 3, CAPTION, *paths)
     return paths
 
 
@@ -55,8 +55,8 @@ def test_files_bear_no_date(tmp_path):
 
 def test_the_caption_is_beside_the_figure_and_inside_it(tmp_path):
     svg, _, text = save(tmp_path)
-    assert text.read_text() == f"{CAPTION}\n"
-    assert CAPTION in svg.read_text()
+    assert text.read_text() == f"Figure 3. {CAPTION}\n"
+    assert f"Figure 3. {CAPTION}" in svg.read_text()
 
 
 def test_nothing_else_is_left_in_the_folder(tmp_path):
@@ -69,6 +69,6 @@ def test_nothing_else_is_left_in_the_folder(tmp_path):
 def test_a_wrong_ending_is_refused(tmp_path):
     figure = new_figure(5, 3, Headline("Message", "Subtitle"))
     with pytest.raises(ValueError, match=r"must end in \.pdf"):
-        save_figure(figure, "", tmp_path / "a.svg", tmp_path / "a.svg", tmp_path / "a.rst")
+        save_figure(figure, 1, "", tmp_path / "a.svg", tmp_path / "a.svg", tmp_path / "a.rst")
     with pytest.raises(ValueError, match=r"must end in \.svg"):
-        save_figure(figure, "", tmp_path / "a.png", tmp_path / "a.pdf", tmp_path / "a.rst")
+        save_figure(figure, 1, "", tmp_path / "a.png", tmp_path / "a.pdf", tmp_path / "a.rst")

@@ -13,7 +13,7 @@ from fimtiers.sweeps import read_checks, read_figures, read_sweeps
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 NET = {"substrate": "mlp", "group": "deep", "seeds": [0]}
-CHAIN = {"substrate": "ising_chain", "group": "rest", "seeds": [0]}
+CHAIN = {"substrate": "ising_chain", "group": "rest", "seeds": [0], "probe_counts": [8, 32]}
 PANEL = ["net", "other_net", "chain", "other_chain"]
 CONFIG = {
     "systems": {
@@ -56,7 +56,7 @@ def study(**sweep):
 def test_a_sweep_has_the_points_that_share_its_fixed_settings():
     he = read_sweeps(study())["he"]
     assert [point.name for point in he.points] == [
-        f"initialisation=he_normal,depth={depth}" for depth in (1, 2, 3)
+        f"depth={depth},initialisation=he_normal" for depth in (1, 2, 3)
     ]
     assert [(point.position, point.depth, point.width) for point in he.points] == [
         (1, 1, 8), (2, 2, 8), (3, 3, 8)
@@ -99,7 +99,7 @@ def checked(**checks):
 
 
 def test_a_claim_about_a_single_system_names_a_system_and_its_points():
-    point = "initialisation=he_normal,depth=2"
+    point = "depth=2,initialisation=he_normal"
     names = {"pooling": "net", "spectrum": "other_net", "observables": "net"}
     assert checked(observed_as={point: "V10"}) == names
     assert read_checks(study()) == {}
@@ -119,10 +119,11 @@ def test_a_figure_of_something_else_than_sweeps_is_refused():
 
 @pytest.mark.parametrize(
     ("sweep", "count"),
-    [({"fit_from": 2}, 2), ({"axis": "initialisation", "where": {"depth": 2}}, 0)],
+    [({"fit_from": 2}, 2), ({"system": "wide", "axis": "width", "where": {}}, 0)],
 )
 def test_a_depth_law_needs_three_depths(sweep, count):
     config = copy.deepcopy(CONFIG)
+    config["systems"]["wide"] = {**NET, "ratio_rule": "percentile", "sweep": {"width": [4, 8, 16]}}
     config["mechanism"]["figures"] = {"depth_law": {"both": ["he", "torch"]}}
     config["mechanism"]["sweeps"]["torch"].update({"fit_from": 1})
     assert read_sweeps(read_study(config, SCHEMA))

@@ -1,5 +1,8 @@
 """States and diagonals shared between checkouts, where ``SNAKEMAKE_OUTPUT_CACHE`` is set."""
 
+import stat
+from dataclasses import replace
+
 import pytest
 
 TARGETS = ["results/fisher/chain.nc", "results/fisher/matrix.nc"]
@@ -46,6 +49,21 @@ def test_cached_are_the_states_and_the_diagonals(first, cache):
     for system in ("chain", "matrix"):
         assert (first.root / f"results/states/{system}.nc").is_symlink()
         assert (first.root / f"results/fisher/{system}.nc").is_symlink()
+
+
+def test_a_private_umask_makes_no_private_cache(untouched, tmp_path):
+    shared = tmp_path / "new" / "cache"
+    checkout = replace(
+        untouched,
+        environment={"SNAKEMAKE_OUTPUT_CACHE": str(shared)},
+        launcher=("bash", "-c", 'umask 077 && exec "$@"', "bash"),
+    )
+    checkout.snakemake("--dry-run", TARGETS[0])
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o777
+    assert stat.S_IMODE(shared.parent.stat().st_mode) == 0o755
+    shared.chmod(0o750)
+    checkout.snakemake("--dry-run", TARGETS[0])
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o750  # one that is there is left as it is
 
 
 def test_another_checkout_computes_nothing_that_is_cached(first, second):

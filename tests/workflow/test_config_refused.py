@@ -1,7 +1,7 @@
 """A study that cannot run is refused by the real command, before anything is written."""
 
 import pytest
-from checkout import MINI_STUDY
+from checkout import MINI_STUDY, ROOT
 
 SOUND = MINI_STUDY.read_text()
 
@@ -43,8 +43,28 @@ def replaced(old, new):
             replaced("\npanel:", "\n  chain: {seeds: [3]}\n\npanel:"),
             "'systems.chain' is given twice",
         ),
-        (SOUND[: SOUND.index("statistics:")], "config: 'statistics' is missing"),
-        ("systems:\n", "config.systems: null is not allowed; expected object"),
+        (
+            SOUND[: SOUND.index("statistics:")],
+            "study.yaml: 'statistics' is missing, so this is no whole study; to lay it on top of "
+            "the default one: --configfile ",
+        ),
+        (
+            SOUND[SOUND.index("panel:") :],
+            "study.yaml: 'systems' is missing, so this is no whole study; to lay it on top of ",
+        ),
+        (
+            replaced("gates: 12", "gates: 012"),
+            "study.yaml, line 26: 012 is read as 10, in base 8; write 12, or 10 if that is meant",
+        ),
+        (
+            f"pathvars: {{results: 'res{{x}}'}}\n{SOUND}",
+            "pathvars.results: 'res{x}' is not allowed; braces and angle brackets ",
+        ),
+        (
+            replaced("  matrix:\n", "  matrix:\n    label: $\\fraq$\n"),
+            "systems.matrix.label: '$\\\\fraq$' is not allowed; between dollar signs it must be a ",
+        ),
+        ("systems:\n", "study.yaml: 'systems', 'panel' and 'statistics' are missing, so this "),
         ("systems: [\n", "Config file is not valid JSON or YAML"),
         ("- systems\n", "Config file must be given as JSON or YAML with keys at top level"),
         ("", "Config file must be given as JSON or YAML with keys at top level"),
@@ -63,6 +83,47 @@ def test_a_study_that_cannot_run_is_refused_in_words_before_anything_is_written(
     assert "Traceback" not in output
     assert 'File "' not in output
     assert not [path for path in (tmp_path / "run").rglob("*") if ".snakemake" not in path.parts]
+
+
+def test_a_default_study_that_is_empty_is_named(fresh):
+    fresh.write("config/config.yaml", "# nothing yet\n")
+    last = fresh.failing_snakemake("--dry-run").splitlines()[-1]
+    assert last == "config/config.yaml: this file is empty; expected named entries"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["config/smoke.yaml"],
+            "config/smoke.yaml: 'panel' is missing, so this is no whole study; to lay it on top of "
+            "the default one: --configfile config/config.yaml config/smoke.yaml",
+        ),
+        (
+            ["config/smoke.yaml", "config/whole.yaml"],
+            "which config/whole.yaml defines after it; later files lie on top: "
+            "--configfile config/whole.yaml config/smoke.yaml",
+        ),
+        (
+            ["config/config.yaml", "overlay.yaml"],
+            "config.systems.ciruit: 'substrate', 'group' and 'seeds' are missing "
+            "(did you mean 'circuit'?)",
+        ),
+    ],
+)
+def test_a_file_of_changes_is_told_where_it_belongs(overlaid, files, message):
+    output = overlaid.failing_snakemake("--dry-run", "--configfile", *files)
+    assert message in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
+@pytest.fixture(scope="module")
+def overlaid(untouched, tmp_path_factory):
+    """Give a checkout with the default study beside the mini study, and a misspelt overlay."""
+    checkout = untouched.copy(tmp_path_factory.mktemp("overlaid") / "repository")
+    checkout.write("config/whole.yaml", (ROOT / "config/config.yaml").read_text())
+    checkout.write("overlay.yaml", "systems:\n  ciruit: {settings: {gates: 10}}\n")
+    return checkout
 
 
 def test_a_default_study_that_is_no_yaml_is_named_with_line_and_column(fresh):

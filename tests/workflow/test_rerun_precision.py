@@ -5,12 +5,37 @@ import shutil
 import subprocess
 from collections import Counter
 
+import numpy as np
 import pytest
+import yaml
+from announced_jobs import files_without_a_target
 from checkout import Checkout
+
+from fimtiers.commit import commit_of
 
 CHAIN = ["build_states system=chain", "extract_fisher system=chain"]
 CHAIN_MEASURED = ["extract_fisher system=chain", "measure_convergence system=chain"]
 PANELS = ("published", "corrected")
+
+
+VERSIONS = "results/tables/versions.csv"
+LOADED = """
+import numpy as np
+
+from fimtiers.records import FisherDiagonal, State, Tensor
+
+SETTINGS = {"weights": {"type": "string", "format": "path", "description": "Parameters."}}
+
+
+def build_state(settings, seeds):
+    theta = np.load(settings["weights"])[None]
+    return State(theta=theta, tensors=(Tensor("weight", 0, "weight", (theta.size,)),))
+
+
+def fisher_diagonal(settings, state):
+    return FisherDiagonal(state.theta**2, state.tensors, 1, "none", "response")
+"""
+"""A substrate that reads its parameters from a file."""
 
 
 def of_panels(rule):
@@ -210,7 +235,7 @@ def test_touched_files_rerun_nothing(clone):
     assert not clone.planned()
 
 
-def test_git_stash_and_back_reruns_nothing(clone, following):
+def test_the_commit_is_tabulated_anew_when_it_changes_or_the_code_differs_from_it(clone, following):
     def git(*arguments):
         identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
         subprocess.run(
@@ -220,13 +245,90 @@ def test_git_stash_and_back_reruns_nothing(clone, following):
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "Begin")
+    assert clone.run() == Counter(["tabulate_provenance"])
+    assert f"commit of the checkout,{commit_of(clone.root)}," in clone.read(VERSIONS)
     clone.edit("src/fimtiers/substrates/ising_chain.py", "FIELD_SCALE * s", "2 * FIELD_SCALE * s")
     git("stash")
+    clone.edit("workflow/profiles/slurm/profile.yaml", '# slurm_partition: "cpu"', "mem: 1")
+    clone.edit("src/fimtiers/statistics/thresholds.py", "import pandas", "# Why.\nimport pandas")
     assert not clone.planned()
+    git("checkout", "--", ".")
     git("stash", "pop")
     assert clone.planned() == following("build_states system=chain")
     git("checkout", "--", ".")
+    add_code(clone, "plotting/invariants.py")
+    drawn = [*of_panels("plot_invariants"), "tabulate_provenance"]
+    assert clone.planned() == Counter(drawn)
+
+
+def test_every_file_that_a_job_makes_is_named_by_a_target(announced):
+    assert files_without_a_target(announced) == set()
+
+
+def test_a_deleted_file_of_any_kind_is_made_again(clone, following):
+    for path in (
+        "states/net/width=4.nc",
+        "statistics/published/roc.csv",
+        "statistics/published/observations.csv",
+        "tables/panel.html",
+        "figures/margin.pdf",
+        "figures/invariants_published.rst",
+    ):
+        (clone.root / "results" / path).unlink()
+    assert clone.planned() == following(
+        "build_swept_state system=net point=width=4",
+        "collect_observations panel=published",
+        "tabulate_panel",
+        "plot_margin",
+        "plot_invariants panel=published",
+    )
+
+
+def test_files_that_are_only_touched_keep_the_record_of_what_was_really_run(clone, following):
+    clone.edit("config/config.yaml", "{sites: 8, probes: 4}", "{sites: 9, probes: 4}")
+    clone.snakemake("--touch", "--cores", "1")
+    assert clone.planned() == following(*CHAIN)
+
+
+def test_another_order_of_entries_and_another_way_to_write_a_number_rerun_nothing(clone):
+    config = yaml.safe_load(clone.read("config/config.yaml"))
+    for name, number in (
+        ("threshold", 100),
+        ("thresholds", [10, 100]),
+        ("margin_factors", [0.5, 1]),
+    ):
+        assert config["statistics"][name] == number
+        numbers = [float(n) for n in number] if isinstance(number, list) else float(number)
+        config["statistics"][name] = numbers
+    text = yaml.safe_dump(backwards(config), sort_keys=False)
+    assert "threshold: 100.0" in text
+    clone.write("config/config.yaml", text)
     assert not clone.planned()
+
+
+def backwards(value):
+    """Write the entries of every mapping in the opposite order."""
+    if isinstance(value, dict):
+        return {key: backwards(item) for key, item in reversed(value.items())}
+    return value
+
+
+def test_a_checkpoint_that_is_replaced_reruns_what_reads_it(fresh):
+    weights = fresh.root / "weights.npy"
+    fresh.write("src/fimtiers/substrates/loaded.py", LOADED)
+    entry = "  loaded:\n    substrate: loaded\n    group: reference\n    seeds: [0]\n"
+    entry += "    settings: {weights: weights.npy}\n"
+    fresh.edit("config/config.yaml", "\npanel:\n", f"{entry}\npanel:\n")
+    target = "results/states/loaded.nc"
+    assert "settings.weights: there is no 'weights.npy'" in fresh.failing_snakemake(target, "-n")
+    np.save(weights, np.ones(3))
+    assert fresh.run(target) == Counter(["build_states system=loaded"])
+    old = weights.stat()
+    np.save(weights, np.zeros(3))
+    os.utime(weights, ns=(old.st_atime_ns, old.st_mtime_ns))  # as mv of an older file leaves it
+    assert fresh.planned(target) == Counter(["build_states system=loaded"])
+    np.save(weights, np.ones(3))
+    assert not fresh.planned(target)
 
 
 def test_a_fresh_clone_with_restored_results_and_records_reruns_nothing(fresh, finished):

@@ -1,15 +1,18 @@
 """One command says what is done, what is stale, and which module or setting is the cause."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+from fimtiers.status import NOTHING_YET, known_studies
 
-def status(checkout):
+
+def status(checkout, *arguments):
     """Print the status and split it into its blocks."""
     done = subprocess.run(
-        [sys.executable, "-m", "fimtiers.status"],
+        [sys.executable, "-m", "fimtiers.status", *arguments],
         cwd=checkout.root,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout.root / "src")},
         capture_output=True,
@@ -18,6 +21,7 @@ def status(checkout):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     head, *blocks = done.stdout.strip().split("\n\n")
+    blocks = [block for block in blocks if block != f"make: {NOTHING_YET}"]
     causes = dict(block.split(":\n", 1) for block in blocks)
     return head, {
         cause: [line.strip() for line in jobs.splitlines()] for cause, jobs in causes.items()
@@ -25,15 +29,39 @@ def status(checkout):
 
 
 def test_a_finished_study_is_said_to_be_done(clone):
-    head, causes = status(clone)
-    assert head.endswith("jobs are done and up to date.")
+    head, causes = status(clone, "--quiet", "rules", "--", "all")
+    done, total = re.fullmatch(r"(\d+) of (\d+) jobs are done and up to date.", head).groups()
+    assert done == total != "0"
     assert causes == {}
+
+
+def test_a_reader_that_wants_the_first_lines_alone_breaks_nothing(untouched):
+    printed = f"import fimtiers.status; fimtiers.status._print('→ line\\n' * {10**6})"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", '"$0" -c "$1" | head -1', sys.executable, printed],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(untouched.root / "src")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "→ line\n", "")
 
 
 def test_a_fresh_checkout_has_no_results_yet(fresh):
     head, causes = status(fresh)
     assert head.startswith("0 of ")
     assert "build_states system=chain" in causes["no result yet"]
+
+
+def test_after_the_smoke_study_it_is_the_one_spoken_of(fresh):
+    fresh.write("config/smoke.yaml", "pathvars: {results: results/smoke, logs: logs/smoke}\n")
+    (fresh.root / "results/smoke/states").mkdir(parents=True)
+    head, causes = status(fresh)
+    first, counts = head.split("\n", 1)
+    assert re.fullmatch(r"make smoke: 0 of \d+ jobs are done and up to date\.", first)
+    assert re.match(r"\d+ jobs would run: 6 aggregate_tiers, ", counts)
+    assert "build_states system=chain" in causes["no result yet"]
+    assert not any("sweep" in job for job in causes["no result yet"])
 
 
 def test_an_edited_module_is_named_and_what_follows_comes_last(clone):
@@ -98,3 +126,19 @@ def test_results_without_a_record_are_said_to_be_of_unknown_origin(clone):
         record.unlink()
     head, _ = status(clone)
     assert "results without a record in .snakemake/metadata" in head
+
+
+def test_the_studies_spoken_of_are_those_with_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("systems: {}\n")
+    assert known_studies() == {"make": []}
+    (tmp_path / "config/smoke.yaml").write_text("pathvars: {results: results/smoke}\n")
+    assert known_studies() == {"make": []}
+    (tmp_path / "results/smoke/tiers").mkdir(parents=True)
+    assert list(known_studies()) == ["make smoke"]
+    assert known_studies()["make smoke"][-2:] == ["--", "panel"]
+    (tmp_path / "results/smoke/statistics/sweeps").mkdir(parents=True)
+    assert known_studies()["make smoke"][-3:] == ["--", "panel", "mechanism"]
+    (tmp_path / "results/states").mkdir()
+    assert list(known_studies()) == ["make", "make smoke"]

@@ -8,9 +8,13 @@ import pytest
 from announced_jobs import with_followers
 from checkout import ROOT
 
+from fimtiers.status import NOTHING_YET, PlannedJob, counts_by_rule
+
 PAGE = (ROOT / "docs/tutorial.md").read_text()
 STUDY = ("--configfile", "config/config.yaml", "config/smoke.yaml")
-STATUS = re.compile(r"^(\d+) of (\d+) jobs are done and up to date\.\n(.*?)^```", re.M | re.S)
+STATUS = re.compile(
+    r"^make smoke: (\d+) of (\d+) jobs are done and up to date\.\n(.*?)\n\n(.*?)^```", re.M | re.S
+)
 STEPS = re.compile(r"^(\d+) of \1 steps \(100%\) done$", re.MULTILINE)
 CHANGED = "build_states system=ising_chain"
 
@@ -40,7 +44,11 @@ def test_the_status_lists_the_jobs_that_follow_from_the_edit(reader):
     jobs = set(with_followers(announced, CHANGED))
     total = len(re.findall(r"^(?:local)?rule ", announced, re.MULTILINE)) - 1
     first, second = STATUS.findall(PAGE)
-    assert set(re.findall(r"^  (\w.*)$", first[2], re.MULTILINE)) == jobs
+    assert set(re.findall(r"^  (\w.*)$", first[3], re.MULTILINE)) == jobs
+    planned = [PlannedJob(*job.partition(" ")[::2], "") for job in jobs]
+    assert first[2] == second[2] == counts_by_rule(planned)
+    for printed in (first[3], second[3]):
+        assert printed.endswith(f"\n\nmake: {NOTHING_YET}\n")
     assert first[:2] == second[:2] == (str(total - len(jobs)), str(total))
     assert STEPS.findall(PAGE) == [str(total + 1), str(len(jobs) + 1)]
 

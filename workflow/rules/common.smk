@@ -1,8 +1,9 @@
 # The study, read and checked, and the functions that rules use. No rule lives here.
 
+import atexit
+import functools
 import json
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,9 +23,14 @@ if not SOURCE.is_dir():
     )
 sys.path.insert(0, str(SOURCE))
 
+from fimtiers.commit import commit_of
+from fimtiers.data_files import named_files
+from fimtiers.failures import causes
+from fimtiers.figures import figure_numbers
 from fimtiers.provenance import code_closure, package_versions
-from fimtiers.study import StudyError, read_study
-from fimtiers.yaml_faults import duplicate_keys, syntax_error
+from fimtiers.study import StudyError, read_study, substrate_settings
+from fimtiers.study_files import check_files, check_whole
+from fimtiers.yaml_faults import syntax_error
 
 
 class RefusedStudy(WorkflowError):
@@ -33,28 +39,63 @@ class RefusedStudy(WorkflowError):
     __traceback__ = None
 
 
+# Jobs, wherever they run, append to this file why they failed.
+CAUSES = Path(".snakemake/causes.txt").resolve()
+TABLE_FILES = ["csv", "html"]
+FIGURE_FILES = ["svg", "pdf", "rst"]
 DEFAULT_STUDY = Path("config/config.yaml")
-if "systems" not in config:
+if "systems" not in config and not workflow.configfiles:
     if DEFAULT_STUDY.exists() and (fault := syntax_error(DEFAULT_STUDY)):
         raise RefusedStudy(fault)
 
     configfile: DEFAULT_STUDY
 
 
+def as_typed(path):
+    """A path that Snakemake has made absolute, as it is shorter to read and can be typed again."""
+    path, here = Path(path), Path.cwd()
+    moved = workflow.overwrite_workdir is not None
+    return path.relative_to(here) if path.is_relative_to(here) and not moved else path
+
+
 def load_study():
     """The study of this run, or one clear message of what is wrong with it."""
-    for path in workflow.configfiles:
-        duplicated = duplicate_keys(Path(path))
-        if duplicated:
-            raise RefusedStudy(f"{path}: {duplicated[0]!r} is given twice; keep one")
-    schema = yaml.safe_load((WORKFLOW / "schemas/config.schema.yaml").read_text())
+    schema = yaml.safe_load(
+        (WORKFLOW / "schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    files = [as_typed(path) for path in workflow.configfiles]
+    default = (
+        DEFAULT_STUDY if DEFAULT_STUDY.exists() else WORKFLOW.parent / DEFAULT_STUDY
+    )
     try:
+        check_files(files)
+        check_whole(config, schema["properties"], files, default)
         return read_study(config, schema)
     except StudyError as error:
         raise RefusedStudy(f"this study cannot run:\n{error}") from None
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
+
+
+def no_python(error):
+    return f"{error.filename}, line {error.lineno}: this is no Python: {error.msg}"
 
 
 STUDY = load_study()
+
+
+def as_json(value=None, /, **entries):
+    """Parameters as text: equal settings give equal texts, in whatever order they are written."""
+    return json.dumps(entries if value is None else value, sort_keys=True)
+
+
+@functools.cache
+def commit():
+    """The commit of the code, asked for once in a run."""
+    return commit_of(WORKFLOW.parent)
+
+
+settings_table = functools.cache(substrate_settings)
 
 
 def names(chosen):
@@ -66,25 +107,50 @@ def system_of(wildcards):
     return STUDY.systems[wildcards.system]
 
 
+def states_of(wildcards):
+    """The file of the states that a system measures, its own or those of the one it names."""
+    return f"<results>/states/{system_of(wildcards).states_of or wildcards.system}.nc"
+
+
 def substrate_module(wildcards):
     return f"fimtiers.substrates.{system_of(wildcards).substrate}"
 
 
-def code_of(script, *modules):
+def code_of(script, *modules, files={}):
     """What the result of `script` depends on in this repository and outside it, as one parameter.
 
     Hashes of the import closure and versions of the packages that it imports. Modules that the
     script loads by name, and not by an import statement, are given after it.
     """
     roots = (SCRIPTS / script, *modules)
-    return json.dumps({**code_closure(*roots), **package_versions(*roots)})
+    try:
+        return json.dumps({**code_closure(*roots), **package_versions(*roots), **files})
+    except SyntaxError as error:
+        raise RefusedStudy(no_python(error)) from None
+
+
+def files_of(wildcards, points):
+    """Content of the files that settings of these points name."""
+    return named_files(points, settings_table(system_of(wildcards).substrate))
 
 
 def substrate_code(script, *functions):
-    """What `script` depends on, if all that it calls of a substrate are these functions."""
-    return lambda wildcards: code_of(
-        script, *(f"{substrate_module(wildcards)}:{name}" for name in functions)
-    )
+    """What `script` depends on, if all that it calls of a substrate are these functions.
+
+    A setting that is the path of a file, such as a checkpoint, counts with the file's content.
+    """
+
+    def depends_on(wildcards):
+        roots = (f"{substrate_module(wildcards)}:{name}" for name in functions)
+        points = dict(system_of(wildcards).points())
+        chosen = (
+            [points[wildcards.point]]
+            if "point" in wildcards.keys()
+            else points.values()
+        )
+        return code_of(script, *roots, files=files_of(wildcards, chosen))
+
+    return depends_on
 
 
 def environment(wildcards):
@@ -127,24 +193,55 @@ def statistics_settings(*entries):
     return json.dumps({entry: STUDY.config["statistics"][entry] for entry in entries})
 
 
+# Targets name every file that is made, so that one which is deleted is noticed and made again.
+
+
+def data_targets(systems):
+    """The data files of systems: states, those of each point where it has a job of its own, F, tiers."""
+    stages = ["states", "fisher", "tiers"]
+    points = [
+        f"<results>/states/{name}/{point}.nc"
+        for name in systems
+        if STUDY.systems[name].split
+        for point, _ in STUDY.systems[name].points()
+    ]
+    files = collect("<results>/{stage}/{system}.nc", stage=stages, system=systems)
+    return [*points, *files]
+
+
 def statistics_targets():
     """All statistics of this study: those of each panel, and those that it has the systems for."""
     by_panel = [
+        "observations.csv",
+        "intervals.csv",
         "point_intervals.csv",
         "dichotomy.json",
         "thresholds.csv",
+        "roc.csv",
+        "leave_one_system_out.csv",
+        "convergence.csv",
         "margin.csv",
         "probe_limits.csv",
+        "partition_free.csv",
         "partition_free.json",
-        "classifier.json",
+        "classifiers.csv",
     ]
     targets = collect(
         "<results>/statistics/{panel}/{name}", panel=STUDY.panel, name=by_panel
     )
+    targets += collect(
+        "<results>/convergence/{system}.nc",
+        system=dict.fromkeys(
+            name for panel in STUDY.panel for name in converging(panel)
+        ),
+    )
+    targets.append("<results>/statistics/published/pseudodata_thresholds.csv")
     targets.append("<results>/statistics/published/pseudodata_bootstrap.json")
     targets.append("<results>/statistics/exponents.csv")
     if "uniqueness" in STUDY.config["statistics"]:
         targets.append("<results>/statistics/uniqueness.json")
+    if "controls" in STUDY.config["statistics"]:
+        targets.append("<results>/statistics/controls.csv")
     if "partition_grid" in STUDY.config["statistics"]:
         targets.append("<results>/statistics/partition_grid.csv")
     return targets
@@ -165,24 +262,59 @@ def panel_settings(*entries, **functions):
     )
 
 
+FIGURE_NUMBERS = figure_numbers(STUDY)
+
+
+def number_of(figure):
+    """The number of a figure, by panel."""
+    return lambda panel: FIGURE_NUMBERS[f"{figure}_{panel}"]
+
+
+def figure_labels(name, title, **others):
+    """What the report lists a figure under: number and title first. All may have wildcards."""
+
+    def labels(wildcards):
+        number = FIGURE_NUMBERS[name.format(**wildcards)]
+        texts = {"figure": f"{number}. {title}", **others}
+        return {label: text.format(**wildcards) for label, text in texts.items()}
+
+    return labels
+
+
 def pick(table, names):
     return {name: table[name] for name in names}
 
 
 def published_names(panel):
-    """What each system of a panel, or the system that it corrects, is called as published."""
+    """What each system of a panel, or the system that it corrects, is called as published.
+
+    A control is another system than the one it stands beside, and was not published.
+    """
     return {
         name: STUDY.systems[STUDY.systems[name].corrects or name].published_as
         for name in STUDY.panel[panel]
     }
 
 
-def repeat_causes(logs):
-    """Say again at the very end why jobs failed: messages of other jobs may have followed."""
-    text = "".join(Path(log).read_text() for log in logs)
-    causes = re.findall(r"^\S+ \S+ (\w+ failed: .+)$", text, re.MULTILINE)
-    if causes:
-        print("Cause:", *dict.fromkeys(causes), sep="\n    ", file=sys.stderr)
+def counterpart(name):
+    """The published system that this one corrects or is a control of, if it is not its own."""
+    return STUDY.systems[name].corrects or STUDY.systems[name].control_of
+
+
+def begin_run():
+    """Forget the causes of an earlier run; where files are only touched, keep their records.
+
+    The record of a file says with what it was really made. Snakemake would write those of today
+    over it, and call old results up to date.
+    """
+    CAUSES.unlink(missing_ok=True)
+    if workflow.touch:
+        workflow.execution_settings.keep_metadata = False
+
+
+def say_causes_last():
+    """Say why jobs failed when all else has been said: messages of other jobs may follow."""
+    atexit.register(print, causes(CAUSES), sep="\n", file=sys.stderr)
 
 
 def prepare_shell():
@@ -193,25 +325,47 @@ def prepare_shell():
     """
     lines = [
         f"export FIMTIERS_SCRIPTS={shlex.quote(str(SCRIPTS.resolve()))}",
-        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}",
-        "export PYTHONHASHSEED=0",
+        f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}"
+        "${{PYTHONPATH:+:$PYTHONPATH}}",  # where a substrate finds a model of the user's
+        f"export FIMTIERS_CAUSES={shlex.quote(str(CAUSES))}",
+        "export PYTHONHASHSEED=0 PYTHONUTF8=1",
     ]
     if not workflow.deployment_settings.deployment_method:
-        lines.append(
-            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-        )
+        lines.append(f"export PATH={shlex.quote(str(Path(sys.prefix, 'bin')))}:$PATH")
     shell.prefix("set -euo pipefail; " + "; ".join(lines) + "; ")
 
 
+def prepare_submission():
+    """Let the path of Python have spaces where jobs are submitted.
+
+    Snakemake pastes it, as it is, into the command of a SLURM job, and again into that of its step.
+    """
+    if Path(sys.executable).exists():  # a path that is quoted already does not
+        sys.executable = shlex.quote(sys.executable)
+
+
 def prepare_cache():
-    """Make the folder that checkouts share, if this run names one."""
+    """Make the folder that checkouts share, if this run names one, open to all who share it.
+
+    Snakemake opens the files in it to all, whatever the umask; a private folder would shut them in.
+    """
     if folder := os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
+        made = [
+            path for path in (Path(folder), *Path(folder).parents) if not path.exists()
+        ]
         Path(folder).mkdir(parents=True, exist_ok=True)
+        for path in made:
+            path.chmod(0o777 if path == Path(folder) else 0o755)
 
 
 prepare_shell()
+prepare_submission()
 prepare_cache()
 
 
+onstart:
+    begin_run()
+
+
 onerror:
-    repeat_causes(log)
+    say_causes_last()

@@ -4,10 +4,11 @@
 # Gives:    <results>/figures/*.svg, *.pdf and *.rst
 
 FIGURES = collect(
-    "<results>/figures/{figure}_{panel}.svg",
-    figure=["dichotomy", "log_fisher", "thresholds", "invariants"],
+    "<results>/figures/{figure}_{panel}.{kind}",
+    figure=["dichotomy", "relative", "log_fisher", "thresholds", "invariants"],
     panel=STUDY.panel,
-) + ["<results>/figures/margin.svg"]
+    kind=FIGURE_FILES,
+) + collect("<results>/figures/margin.{kind}", kind=FIGURE_FILES)
 
 
 rule plot_dichotomy:
@@ -20,7 +21,9 @@ rule plot_dichotomy:
             "<results>/figures/dichotomy_{panel}.svg",
             caption="../report/dichotomy.rst",
             category="Headline",
-            labels={"figure": "The dichotomy", "panel": "{panel}"},
+            labels=figure_labels(
+                "dichotomy_{panel}", "The dichotomy", panel="{panel}"
+            ),
         ),
         pdf="<results>/figures/dichotomy_{panel}.pdf",
         text="<results>/figures/dichotomy_{panel}.rst",
@@ -32,25 +35,61 @@ rule plot_dichotomy:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=panel_settings("threshold", published_as=published_names),
+        settings=panel_settings(
+            "threshold",
+            published_as=published_names,
+            number=number_of("dichotomy"),
+            relative=lambda panel: False,
+        ),
         code=code_of("plot_dichotomy.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_dichotomy.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_dichotomy.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--intervals {input.intervals:q} --published {input.published:q} --output {output:q}"
 
 
+use rule plot_dichotomy as plot_relative with:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+        intervals="<results>/statistics/{panel}/relative_intervals.csv",
+        published=RESOURCES / "published/dichotomy.csv",
+    output:
+        svg=report(
+            "<results>/figures/relative_{panel}.svg",
+            caption="../report/relative.rst",
+            category="Headline",
+            labels=figure_labels(
+                "relative_{panel}", "The dichotomy of θ²F", panel="{panel}"
+            ),
+        ),
+        pdf="<results>/figures/relative_{panel}.pdf",
+        text="<results>/figures/relative_{panel}.rst",
+    log:
+        "<logs>/plot_relative/{panel}.log",
+    params:
+        settings=panel_settings(
+            "threshold",
+            published_as=published_names,
+            number=number_of("relative"),
+            relative=lambda panel: True,
+        ),
+        code=code_of("plot_dichotomy.py"),
+
+
 rule plot_log_fisher:
     input:
-        lambda wildcards: collect(
+        fisher=lambda wildcards: collect(
             "<results>/fisher/{system}.nc", system=STUDY.panel[wildcards.panel]
         ),
+        observations="<results>/statistics/{panel}/observations.csv",
     output:
         svg=report(
             "<results>/figures/log_fisher_{panel}.svg",
             caption="../report/log_fisher.rst",
             category="Systems",
-            labels={"figure": "Distribution of log F", "panel": "{panel}"},
+            labels=figure_labels(
+                "log_fisher_{panel}", "Distribution of log F", panel="{panel}"
+            ),
         ),
         pdf="<results>/figures/log_fisher_{panel}.pdf",
         text="<results>/figures/log_fisher_{panel}.rst",
@@ -62,11 +101,14 @@ rule plot_log_fisher:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=panel_settings(groups=lambda panel: dict(members(panel))),
+        settings=panel_settings(
+            groups=lambda panel: dict(members(panel)), number=number_of("log_fisher")
+        ),
         code=code_of("plot_log_fisher.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_log_fisher.py --log {log:q} "
-        "--settings {params.settings:q} --fisher {input:q} --output {output:q}"
+        'python "$FIMTIERS_SCRIPTS/plot_log_fisher.py" --log {log:q} '
+        "--settings {params.settings:q} --fisher {input.fisher:q} "
+        "--observations {input.observations:q} --output {output:q}"
 
 
 rule plot_thresholds:
@@ -80,7 +122,9 @@ rule plot_thresholds:
             "<results>/figures/thresholds_{panel}.svg",
             caption="../report/thresholds.rst",
             category="Tests",
-            labels={"figure": "Threshold and ROC curve", "panel": "{panel}"},
+            labels=figure_labels(
+                "thresholds_{panel}", "Threshold and ROC curve", panel="{panel}"
+            ),
         ),
         pdf="<results>/figures/thresholds_{panel}.pdf",
         text="<results>/figures/thresholds_{panel}.rst",
@@ -92,10 +136,10 @@ rule plot_thresholds:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=panel_settings("threshold"),
+        settings=panel_settings("threshold", number=number_of("thresholds")),
         code=code_of("plot_thresholds.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_thresholds.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_thresholds.py" --log {log:q} '
         "--settings {params.settings:q} --roc {input.roc:q} --thresholds {input.thresholds:q} "
         "--windows {input.windows:q} --published {input.published:q} --output {output:q}"
 
@@ -108,7 +152,9 @@ rule plot_invariants:
             "<results>/figures/invariants_{panel}.svg",
             caption="../report/invariants.rst",
             category="Controls",
-            labels={"figure": "Statistics without tiers", "panel": "{panel}"},
+            labels=figure_labels(
+                "invariants_{panel}", "Statistics without tiers", panel="{panel}"
+            ),
         ),
         pdf="<results>/figures/invariants_{panel}.pdf",
         text="<results>/figures/invariants_{panel}.rst",
@@ -120,10 +166,10 @@ rule plot_invariants:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=panel_settings(),
+        settings=panel_settings(number=number_of("invariants")),
         code=code_of("plot_invariants.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_invariants.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_invariants.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -139,7 +185,7 @@ rule plot_margin:
             "<results>/figures/margin.svg",
             caption="../report/margin.rst",
             category="Controls",
-            labels={"figure": "Margin against probes", "panel": "all"},
+            labels=figure_labels("margin", "Margin against probes", panel="all"),
         ),
         pdf="<results>/figures/margin.pdf",
         text="<results>/figures/margin.rst",
@@ -151,8 +197,9 @@ rule plot_margin:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(
+        settings=lambda wildcards: json.dumps(
             {
+                "number": FIGURE_NUMBERS["margin"],
                 "panels": list(STUDY.panel),
                 "labels": {
                     name: STUDY.systems[name].label
@@ -163,6 +210,6 @@ rule plot_margin:
         ),
         code=code_of("plot_margin.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_margin.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_margin.py" --log {log:q} '
         "--settings {params.settings:q} --margin {input.margin:q} "
         "--convergence {input.convergence:q} --output {output:q}"

@@ -1,13 +1,13 @@
 # Fisher diagonals of the states.
 #
-# Requires: <results>/states/{system}.nc
+# Requires: <results>/states/{system}.nc, its own or that of the system it names (`states_of`)
 # Gives:    <results>/fisher/{system}.nc, one group per point, and
 #           <results>/convergence/{system}.nc, tier ratios at several probe counts.
 
 
 rule extract_fisher:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/fisher/{system}.nc",
     log:
@@ -23,13 +23,13 @@ rule extract_fisher:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("extract_fisher.py", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/extract_fisher.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/extract_fisher.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"
 
 
 rule measure_convergence:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/convergence/{system}.nc",
     log:
@@ -50,5 +50,5 @@ rule measure_convergence:
         ),
         code=substrate_code("measure_convergence.py", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_convergence.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_convergence.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --output {output:q}"

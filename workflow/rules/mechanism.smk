@@ -29,7 +29,7 @@ rule measure_initialised:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=substrate_code("measure_initialised.py", "build_state", "fisher_diagonal"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_initialised.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_initialised.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -46,12 +46,13 @@ ruleorder: build_swept_state > build_state
 
 rule describe_sweep:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
         fisher="<results>/fisher/{system}.nc",
         tiers="<results>/tiers/{system}.nc",
     output:
         "<results>/statistics/sweeps/{system}.csv",
         "<results>/statistics/sweeps/{system}_layers.csv",
+        "<results>/statistics/sweeps/{system}_levels.csv",
     log:
         "<logs>/describe_sweep/{system}.log",
     wildcard_constraints:
@@ -65,17 +66,17 @@ rule describe_sweep:
         settings=lambda wildcards: system_of(wildcards).job(),
         code=code_of("describe_sweep.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/describe_sweep.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/describe_sweep.py" --log {log:q} '
         "--settings {params.settings:q} --states {input.states:q} --fisher {input.fisher:q} "
         "--tiers {input.tiers:q} --output {output:q}"
 
 
 rule evaluate_checks:
     input:
-        pooling=fisher_of_check("pooling"),
-        spectrum=fisher_of_check("spectrum"),
-        observables=fisher_of_check("observables"),
-        states=lambda wildcards: f"<results>/states/{CHECKS['observables']}.nc",
+        pooling=file_of_check("pooling"),
+        spectrum=file_of_check("spectrum"),
+        observables=file_of_check("observables"),
+        states=file_of_check("observables", stage="states"),
     output:
         "<results>/statistics/sweeps/checks.csv",
     log:
@@ -86,10 +87,10 @@ rule evaluate_checks:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=check_settings(),
+        settings=lambda wildcards: check_settings(),
         code=code_of("evaluate_checks.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/evaluate_checks.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/evaluate_checks.py" --log {log:q} '
         "--settings {params.settings:q} --pooling {input.pooling:q} "
         "--spectrum {input.spectrum:q} --observables {input.observables:q} "
         "--states {input.states:q} --output {output:q}"
@@ -113,10 +114,10 @@ rule sample_weight_draws:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=json.dumps(STUDY.config.get("mechanism", {}).get("weight_draws")),
+        settings=as_json(STUDY.config.get("mechanism", {}).get("weight_draws", {})),
         code=code_of("sample_weight_draws.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/sample_weight_draws.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/sample_weight_draws.py" --log {log:q} '
         "--settings {params.settings:q} --output {output:q}"
 
 
@@ -179,11 +180,97 @@ rule tabulate_sweeps:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_settings(SWEEPS),
+        settings=lambda wildcards: sweep_settings(SWEEPS),
         code=code_of("tabulate_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/tabulate_sweeps.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/tabulate_sweeps.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} {input.checks:q} "
         "--published_means {input.published_means:q} "
         "--published_runs {input.published_runs:q} --published_fits {input.published_fits:q} "
         "--output {output:q}"
+
+
+rule judge_sweeps:
+    input:
+        runs="<results>/tables/sweeps_runs.csv",
+        fits="<results>/tables/sweeps_fits.csv",
+    output:
+        laws="<results>/tables/sweeps_laws.csv",
+        laws_page=report(
+            "<results>/tables/sweeps_laws.html",
+            caption="../report/sweeps_laws.rst",
+            category="Mechanism",
+            labels={"table": "Which law describes each sweep"},
+        ),
+        intervals="<results>/tables/sweeps_intervals.csv",
+        intervals_page=report(
+            "<results>/tables/sweeps_intervals.html",
+            caption="../report/sweeps_intervals.rst",
+            category="Mechanism",
+            labels={"table": "Tier ratios with intervals"},
+        ),
+        factors="<results>/tables/sweeps_factors.csv",
+        factors_page=report(
+            "<results>/tables/sweeps_factors.html",
+            caption="../report/sweeps_factors.rst",
+            category="Mechanism",
+            labels={"table": "Factors along sweeps and by training"},
+        ),
+        predictions="<results>/tables/sweeps_predictions.csv",
+        predictions_page=report(
+            "<results>/tables/sweeps_predictions.html",
+            caption="../report/sweeps_predictions.rst",
+            category="Mechanism",
+            labels={"table": "Errors of predictions by sweep"},
+        ),
+    log:
+        "<logs>/judge_sweeps.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=lambda wildcards: judge_settings(),
+        code=code_of("judge_sweeps.py"),
+    shell:
+        'python "$FIMTIERS_SCRIPTS/judge_sweeps.py" --log {log:q} '
+        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        "--output {output:q}"
+
+
+rule measure_drift:
+    input:
+        levels=collect(
+            "<results>/statistics/sweeps/{system}_levels.csv",
+            system=dict.fromkeys(entry["system"] for entry in DRIFTING.values()),
+        ),
+    output:
+        levels="<results>/tables/sweeps_levels.csv",
+        drift="<results>/tables/sweeps_drift.csv",
+        drift_page=report(
+            "<results>/tables/sweeps_drift.html",
+            caption="../report/sweeps_drift.rst",
+            category="Mechanism",
+            labels={"table": "Plateau and drift of the layers"},
+        ),
+        steps="<results>/tables/sweeps_steps.csv",
+        steps_page=report(
+            "<results>/tables/sweeps_steps.html",
+            caption="../report/sweeps_steps.rst",
+            category="Mechanism",
+            labels={"table": "Steps from layer to layer"},
+        ),
+    log:
+        "<logs>/measure_drift.log",
+    conda:
+        "../envs/statistics.yaml"
+    resources:
+        mem_mb=small_memory,
+        runtime=small_runtime,
+    params:
+        settings=lambda wildcards: drift_settings(),
+        code=code_of("measure_drift.py"),
+    shell:
+        'python "$FIMTIERS_SCRIPTS/measure_drift.py" --log {log:q} '
+        "--settings {params.settings:q} --levels {input.levels:q} --output {output:q}"

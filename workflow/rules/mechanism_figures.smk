@@ -1,20 +1,20 @@
 # Figures of the mechanism, each as SVG and PDF, with the sentences of its caption in a third file.
 #
-# Requires: <results>/tables/sweeps_runs.csv and sweeps_fits.csv,
-#           <results>/statistics/sweeps/{system}_layers.csv
+# Requires: <results>/tables/sweeps_runs.csv, sweeps_fits.csv, sweeps_laws.csv, sweeps_predictions.csv,
+#           sweeps_levels.csv and sweeps_drift.csv
 # Gives:    <results>/figures/mechanism_{figure}.svg, .pdf and .rst
 
 
 rule plot_sweeps:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
+        laws="<results>/tables/sweeps_laws.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_{figure}.svg",
             caption="../report/sweeps.rst",
             category="Mechanism",
-            labels={"figure": "Tier ratios: {figure}"},
+            labels=figure_labels("mechanism_{figure}", "Tier ratios: {figure}"),
         ),
         pdf="<results>/figures/mechanism_{figure}.pdf",
         text="<results>/figures/mechanism_{figure}.rst",
@@ -33,8 +33,8 @@ rule plot_sweeps:
         ),
         code=code_of("plot_sweeps.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_sweeps.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_sweeps.py" --log {log:q} '
+        "--settings {params.settings:q} --runs {input.runs:q} --laws {input.laws:q} "
         "--output {output:q}"
 
 
@@ -42,12 +42,13 @@ rule plot_depth_law:
     input:
         runs="<results>/tables/sweeps_runs.csv",
         fits="<results>/tables/sweeps_fits.csv",
+        laws="<results>/tables/sweeps_laws.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_depth_law.svg",
             caption="../report/mechanism_depth_law.rst",
             category="Mechanism",
-            labels={"figure": "The depth law"},
+            labels=figure_labels("mechanism_depth_law", "The depth law"),
         ),
         pdf="<results>/figures/mechanism_depth_law.pdf",
         text="<results>/figures/mechanism_depth_law.rst",
@@ -59,24 +60,25 @@ rule plot_depth_law:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("depth_law"),
+        settings=lambda wildcards: sweep_figure("depth_law"),
         code=code_of("plot_depth_law.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_depth_law.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/plot_depth_law.py" --log {log:q} '
         "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        "--laws {input.laws:q} --output {output:q}"
 
 
 rule plot_variance:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_variance.svg",
             caption="../report/mechanism_variance.rst",
             category="Mechanism",
-            labels={"figure": "Variance between and within layers"},
+            labels=figure_labels(
+                "mechanism_variance", "Variance between and within layers"
+            ),
         ),
         pdf="<results>/figures/mechanism_variance.pdf",
         text="<results>/figures/mechanism_variance.rst",
@@ -88,24 +90,23 @@ rule plot_variance:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("variance"),
+        settings=lambda wildcards: sweep_figure("variance"),
         code=code_of("plot_variance.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_variance.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        'python "$FIMTIERS_SCRIPTS/plot_variance.py" --log {log:q} '
+        "--settings {params.settings:q} --runs {input.runs:q} --output {output:q}"
 
 
 rule plot_theory:
     input:
         runs="<results>/tables/sweeps_runs.csv",
-        fits="<results>/tables/sweeps_fits.csv",
+        predictions="<results>/tables/sweeps_predictions.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_theory.svg",
             caption="../report/mechanism_theory.rst",
             category="Mechanism",
-            labels={"figure": "Theory and measurement"},
+            labels=figure_labels("mechanism_theory", "Theory and measurement"),
         ),
         pdf="<results>/figures/mechanism_theory.pdf",
         text="<results>/figures/mechanism_theory.rst",
@@ -117,28 +118,24 @@ rule plot_theory:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("theory"),
+        settings=lambda wildcards: sweep_figure("theory"),
         code=code_of("plot_theory.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_theory.py --log {log:q} "
-        "--settings {params.settings:q} --runs {input.runs:q} --fits {input.fits:q} "
-        "--output {output:q}"
+        'python "$FIMTIERS_SCRIPTS/plot_theory.py" --log {log:q} '
+        "--settings {params.settings:q} --runs {input.runs:q} "
+        "--predictions {input.predictions:q} --output {output:q}"
 
 
 rule plot_layers:
     input:
-        collect(
-            "<results>/statistics/sweeps/{system}_layers.csv",
-            system=dict.fromkeys(
-                entry["system"] for entry in deepest("layers").values()
-            ),
-        ),
+        levels="<results>/tables/sweeps_levels.csv",
+        drift="<results>/tables/sweeps_drift.csv",
     output:
         svg=report(
             "<results>/figures/mechanism_layers.svg",
             caption="../report/mechanism_layers.rst",
             category="Mechanism",
-            labels={"figure": "Levels of the layers"},
+            labels=figure_labels("mechanism_layers", "Levels of the layers"),
         ),
         pdf="<results>/figures/mechanism_layers.pdf",
         text="<results>/figures/mechanism_layers.rst",
@@ -150,8 +147,9 @@ rule plot_layers:
         mem_mb=small_memory,
         runtime=small_runtime,
     params:
-        settings=sweep_figure("layers", deepest=deepest("layers")),
+        settings=lambda wildcards: sweep_figure("layers"),
         code=code_of("plot_layers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/plot_layers.py --log {log:q} "
-        "--settings {params.settings:q} --layers {input:q} --output {output:q}"
+        'python "$FIMTIERS_SCRIPTS/plot_layers.py" --log {log:q} '
+        "--settings {params.settings:q} --levels {input.levels:q} "
+        "--drift {input.drift:q} --output {output:q}"

@@ -10,8 +10,11 @@ wildcard_constraints:
 
 rule collect_observations:
     input:
-        lambda wildcards: collect(
+        tiers=lambda wildcards: collect(
             "<results>/tiers/{system}.nc", system=STUDY.panel[wildcards.panel]
+        ),
+        fisher=lambda wildcards: collect(
+            "<results>/fisher/{system}.nc", system=STUDY.panel[wildcards.panel]
         ),
     output:
         "<results>/statistics/{panel}/observations.csv",
@@ -28,8 +31,36 @@ rule collect_observations:
         ),
         code=code_of("collect_observations.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/collect_observations.py --log {log:q} "
-        "--settings {params.settings:q} --tiers {input:q} --output {output:q}"
+        'python "$FIMTIERS_SCRIPTS/collect_observations.py" --log {log:q} '
+        "--settings {params.settings:q} --tiers {input.tiers:q} --fisher {input.fisher:q} "
+        "--output {output:q}"
+
+
+use rule collect_observations as collect_controls with:
+    input:
+        tiers=collect(
+            "<results>/tiers/{system}.nc",
+            system=STUDY.config["statistics"].get("controls", []),
+        ),
+        fisher=collect(
+            "<results>/fisher/{system}.nc",
+            system=STUDY.config["statistics"].get("controls", []),
+        ),
+    output:
+        "<results>/statistics/controls.csv",
+    log:
+        "<logs>/collect_controls.log",
+    params:
+        settings=lambda wildcards: as_json(
+            {
+                "value": "corrected",
+                "members": [
+                    (name, STUDY.systems[name].group)
+                    for name in STUDY.config["statistics"].get("controls", [])
+                ],
+            }
+        ),
+        code=code_of("collect_observations.py"),
 
 
 rule estimate_intervals:
@@ -38,6 +69,7 @@ rule estimate_intervals:
     output:
         "<results>/statistics/{panel}/intervals.csv",
         "<results>/statistics/{panel}/point_intervals.csv",
+        "<results>/statistics/{panel}/relative_intervals.csv",
     log:
         "<logs>/estimate_intervals/{panel}.log",
     conda:
@@ -49,7 +81,7 @@ rule estimate_intervals:
         settings=statistics_settings("seed", "confidence", "resamples", "threshold"),
         code=code_of("estimate_intervals.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/estimate_intervals.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/estimate_intervals.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -70,7 +102,7 @@ rule test_dichotomy:
         settings=statistics_settings("seed", "confidence", "cluster_resamples"),
         code=code_of("test_dichotomy.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/test_dichotomy.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/test_dichotomy.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -93,7 +125,7 @@ rule sweep_thresholds:
         settings=statistics_settings("thresholds"),
         code=code_of("sweep_thresholds.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/sweep_thresholds.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/sweep_thresholds.py" --log {log:q} '
         "--settings {params.settings:q} --observations {input.observations:q} "
         "--output {output:q}"
 
@@ -115,7 +147,7 @@ rule repeat_published_resampling:
         settings=statistics_settings("seed", "thresholds", "cluster_resamples"),
         code=code_of("repeat_published_resampling.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/repeat_published_resampling.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/repeat_published_resampling.py" --log {log:q} '
         "--settings {params.settings:q} --intervals {input.intervals:q} --output {output:q}"
 
 
@@ -149,7 +181,7 @@ rule measure_margin:
         ),
         code=code_of("measure_margin.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/measure_margin.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/measure_margin.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--observations {input.observations:q} --convergence {input.convergence:q} --output {output:q}"
 
@@ -170,7 +202,7 @@ rule extrapolate_probes:
         settings=statistics_settings("confidence"),
         code=code_of("extrapolate_probes.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/extrapolate_probes.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/extrapolate_probes.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--convergence {input.convergence:q} --output {output:q}"
 
@@ -191,7 +223,7 @@ rule describe_without_tiers:
     params:
         code=code_of("describe_without_tiers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/describe_without_tiers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/describe_without_tiers.py" --log {log:q} '
         "--observations {input.observations:q} --output {output:q}"
 
 
@@ -199,7 +231,7 @@ rule classify_held_out:
     input:
         observations="<results>/statistics/{panel}/observations.csv",
     output:
-        "<results>/statistics/{panel}/classifier.json",
+        "<results>/statistics/{panel}/classifiers.csv",
     log:
         "<logs>/classify_held_out/{panel}.log",
     conda:
@@ -210,7 +242,7 @@ rule classify_held_out:
     params:
         code=code_of("classify_held_out.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/classify_held_out.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/classify_held_out.py" --log {log:q} '
         "--observations {input.observations:q} --output {output:q}"
 
 
@@ -232,7 +264,7 @@ rule test_uniqueness:
     params:
         code=code_of("test_uniqueness.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/test_uniqueness.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/test_uniqueness.py" --log {log:q} '
         "--fisher {input:q} --output {output:q}"
 
 
@@ -263,7 +295,7 @@ rule cut_partitions:
         ),
         code=code_of("cut_partitions.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/cut_partitions.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/cut_partitions.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--fisher {input.fisher:q} --output {output:q}"
 
@@ -284,6 +316,6 @@ rule bootstrap_exponents:
         settings=statistics_settings("seed", "confidence", "resamples"),
         code=code_of("bootstrap_exponents.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/bootstrap_exponents.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/bootstrap_exponents.py" --log {log:q} '
         "--settings {params.settings:q} "
         "--points {input.points:q} --output {output:q}"

@@ -19,31 +19,39 @@ SWEPT_OR_CHECKED = list(dict.fromkeys([*SWEPT, *CHECKED]))
 UNSWEPT = [name for name in STUDY.systems if name not in SWEPT_OR_CHECKED]
 
 
-SWEEP_TABLES = collect(
-    "<results>/tables/sweeps_{table}.csv",
-    table=(
-        [
-            "runs",
+SWEEP_TABLES = []
+if SWEEPS:
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.{kind}",
+        table=[
             "training_means",
             "per_seed",
             "agreement",
             "published_fits",
             "fits",
             "probe_limits",
-        ]
-        if SWEEPS
-        else []
-    ),
-)
-
-
+            "laws",
+            "intervals",
+            "factors",
+            "predictions",
+        ],
+        kind=TABLE_FILES,
+    )
+    SWEEP_TABLES.append("<results>/tables/sweeps_runs.csv")
+    SWEEP_TABLES += collect(
+        "<results>/statistics/sweeps/{system}{part}.csv",
+        system=SWEPT,
+        part=["", "_layers", "_levels"],
+    )
+    if CHECKS:
+        SWEEP_TABLES.append("<results>/statistics/sweeps/checks.csv")
 if "weight_draws" in STUDY.config.get("mechanism", {}):
-    SWEEP_TABLES.append("<results>/tables/weight_draws.csv")
+    SWEEP_TABLES += collect("<results>/tables/weight_draws.{kind}", kind=TABLE_FILES)
 
 
 def sweep_settings(sweeps):
     """The points of sweeps and what they repeat, as JSON."""
-    return json.dumps({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
+    return as_json({name: dataclasses.asdict(SWEEPS[name]) for name in sweeps})
 
 
 def check_settings():
@@ -56,17 +64,20 @@ def check_settings():
         STUDY.config.get("mechanism", {}).get("checks", {}).get("observed_as", {})
     )
     settings.get("observables", {})["points"] = observed_as
-    return json.dumps(settings)
+    return as_json(settings)
 
 
-def fisher_of_check(check):
-    return lambda wildcards: f"<results>/fisher/{CHECKS[check]}.nc"
+def file_of_check(check, stage="fisher"):
+    """The file that a check reads; none, if the study leaves the check out."""
+    return [f"<results>/{stage}/{CHECKS[check]}.nc"] if check in CHECKS else []
 
 
 SWEEP_FIGURES = read_figures(STUDY)
 OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
 MECHANISM_FIGURES = collect(
-    "<results>/figures/mechanism_{figure}.svg", figure=SWEEP_FIGURES
+    "<results>/figures/mechanism_{figure}.{kind}",
+    figure=SWEEP_FIGURES,
+    kind=FIGURE_FILES,
 )
 
 
@@ -77,6 +88,7 @@ def sweep_figure(figure, **extra):
     return json.dumps(
         {
             "figure": figure,
+            "number": FIGURE_NUMBERS.get(f"mechanism_{figure}"),
             "panels": panels,
             "labels": {name: SWEEPS[name].label for name in shown},
             **extra,
@@ -84,18 +96,61 @@ def sweep_figure(figure, **extra):
     )
 
 
-def deepest(figure):
-    """The last point of each sweep of a figure, and its settings."""
-    shown = [
-        name for names_ in SWEEP_FIGURES.get(figure, {}).values() for name in names_
-    ]
+def deepest(sweeps):
+    """The last point of each of these sweeps, and its settings."""
     return {
         name: {
             "system": SWEEPS[name].system,
             "point": SWEEPS[name].points[-1].name,
+            "position": SWEEPS[name].points[-1].position,
             "settings": dict(STUDY.systems[SWEEPS[name].system].points())[
                 SWEEPS[name].points[-1].name
             ],
         }
-        for name in shown
+        for name in sweeps
     }
+
+
+def drifting():
+    """The sweeps over depth of plain networks that figures of laws and of layers show."""
+    shown = {
+        name: None
+        for figure in ("layers", "depth_law")
+        for names_ in SWEEP_FIGURES.get(figure, {}).values()
+        for name in names_
+    }
+    return deepest(
+        name for name in shown if STUDY.systems[SWEEPS[name].system].substrate == "mlp"
+    )
+
+
+def drift_settings():
+    """What the levels of the layers are compared with, as JSON."""
+    return as_json(
+        {
+            "deepest": DRIFTING,
+            "labels": {name: SWEEPS[name].label for name in DRIFTING},
+            "confidence": STUDY.config["statistics"]["confidence"],
+        }
+    )
+
+
+def judge_settings():
+    """Which sweep is which before training, and how intervals are taken, as JSON."""
+    untrained = {
+        name: sweep.untrained for name, sweep in SWEEPS.items() if sweep.untrained
+    }
+    entries = json.loads(statistics_settings("seed", "confidence", "resamples"))
+    return as_json({"untrained": untrained, **entries})
+
+
+DRIFTING = drifting()
+
+
+if DRIFTING:
+    SWEEP_TABLES.append("<results>/tables/sweeps_levels.csv")
+    SWEEP_TABLES += collect(
+        "<results>/tables/sweeps_{table}.{kind}",
+        table=["drift", "steps"],
+        kind=TABLE_FILES,
+    )

@@ -7,7 +7,7 @@
 rule aggregate_tiers:
     input:
         fisher="<results>/fisher/{system}.nc",
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/tiers/{system}.nc",
     log:
@@ -25,6 +25,6 @@ rule aggregate_tiers:
         ),
         code=code_of("aggregate_tiers.py"),
     shell:
-        "python $FIMTIERS_SCRIPTS/aggregate_tiers.py --log {log:q} "
+        'python "$FIMTIERS_SCRIPTS/aggregate_tiers.py" --log {log:q} '
         "--settings {params.settings:q} --fisher {input.fisher:q} --states {input.states:q} "
         "--output {output:q}"

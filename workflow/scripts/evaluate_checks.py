@@ -9,22 +9,24 @@ from fimtiers.tables import write_table
 
 
 def main(args):
-    settings = args.settings
-    pooling, spectrum, observed = (
-        io.read_fisher(path) for path in (args.pooling, args.spectrum, args.observables)
-    )
-    tables = [
-        pooling_rows(pooling, settings["pooling"]["seeds"]).assign(experiment="V6.0c"),
-        spectrum_rows(spectrum, settings["spectrum"]["seeds"]).assign(experiment="V4.2"),
-        observable_rows(
-            io.read_states(args.states),
-            observed,
-            settings["observables"]["points"],
-            settings["observables"]["seeds"],
-        ).assign(experiment="V10"),
-    ]
+    tables = []
+    if args.pooling:
+        seeds = args.settings["pooling"]["seeds"]
+        rows = pooling_rows(io.read_fisher(args.pooling), seeds)
+        tables.append(rows.assign(experiment="V6.0c"))
+    if args.spectrum:
+        seeds = args.settings["spectrum"]["seeds"]
+        rows = spectrum_rows(io.read_fisher(args.spectrum), seeds)
+        tables.append(rows.assign(experiment="V4.2"))
+    if args.observables:
+        chosen = args.settings["observables"]
+        states, fisher = io.read_states(args.states), io.read_fisher(args.observables)
+        rows = observable_rows(states, fisher, chosen["points"], chosen["seeds"])
+        tables.append(rows.assign(experiment="V10"))
     write_table(args.output, pd.concat(tables, ignore_index=True))
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "pooling", "spectrum", "observables", "states", "output")
+    run_job(
+        main, __file__, "settings", "pooling?", "spectrum?", "observables?", "states?", "output"
+    )

@@ -14,10 +14,12 @@ SUBTITLE = (
 def main(args):
     labels = args.settings["labels"]
     shown = [name for names in args.settings["panels"].values() for name in names]
-    runs, fits = read_table(args.runs), read_table(args.fits)
-    figure = draw_depth_law(runs, fits, shown, labels, SUBTITLE)
-    save_figure(figure, describe_depth_law(fits, shown, labels), *args.output)
+    runs, fits, laws = (read_table(path) for path in (args.runs, args.fits, args.laws))
+    figure = draw_depth_law(runs, fits, laws, shown, labels, SUBTITLE)
+    save_figure(
+        figure, args.settings["number"], describe_depth_law(fits, laws, shown, labels), *args.output
+    )
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "runs", "fits", "output*")
+    run_job(main, __file__, "settings", "runs", "fits", "laws", "output*")

@@ -12,7 +12,9 @@ def main(args):
     settings, observations = args.settings, read_table(args.observations)
     labels = settings["labels"]
     figure = draw_invariants(observations, labels, SUBTITLE.format(panel=settings["panel"]))
-    save_figure(figure, describe_invariants(observations, labels), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_invariants(observations, labels), *args.output
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from fimtiers.plotting.save import save_figure
 from fimtiers.tables import read_table
 
 SUBTITLE = (
-    "Tier ratios measured with more and with fewer probes; a system without probes, or not "
-    "measured further, keeps its value"
+    "Tier ratios measured with more and with fewer probes. Points are drawn where both ends of the "
+    "gap were measured, or belong to a system without probes"
 )
 
 
@@ -25,7 +25,9 @@ def main(args):
     margin = stack(args.margin, settings["panels"])
     convergence = stack(args.convergence, settings["panels"])
     figure = draw_margin(margin, convergence, settings["labels"], SUBTITLE)
-    save_figure(figure, describe_margin(margin, settings["labels"]), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_margin(margin, settings["labels"]), *args.output
+    )
 
 
 if __name__ == "__main__":

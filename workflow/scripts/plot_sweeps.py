@@ -3,7 +3,7 @@
 from fimtiers.job import run_job
 from fimtiers.plotting.layout import Headline
 from fimtiers.plotting.save import save_figure
-from fimtiers.plotting.sweep_messages import describe_sweep_panels, sweep_message
+from fimtiers.plotting.sweep_messages import describe_sweep_panels, drawn_runs, sweep_message
 from fimtiers.plotting.sweep_panels import draw_sweep_panels
 from fimtiers.tables import read_table
 
@@ -16,12 +16,18 @@ SUBTITLE = (
 def main(args):
     settings = args.settings
     panels, labels = settings["panels"], settings["labels"]
-    runs, fits = read_table(args.runs), read_table(args.fits)
+    runs = drawn_runs(settings["figure"], read_table(args.runs), panels)
     threshold = settings["threshold"]
-    message = sweep_message(settings["figure"], runs, fits, panels, labels, threshold)
+    laws = read_table(args.laws)
+    message = sweep_message(settings["figure"], runs, laws, panels, labels, threshold)
     figure = draw_sweep_panels(runs, panels, labels, Headline(message, SUBTITLE), threshold)
-    save_figure(figure, describe_sweep_panels(message, runs, panels, labels), *args.output)
+    save_figure(
+        figure,
+        args.settings["number"],
+        describe_sweep_panels(message, runs, panels, labels),
+        *args.output,
+    )
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "runs", "fits", "output*")
+    run_job(main, __file__, "settings", "runs", "laws", "output*")

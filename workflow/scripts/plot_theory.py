@@ -10,10 +10,11 @@ SUBTITLE = "Every run with a positive tier 3, and predictions from moments of it
 
 def main(args):
     panels = args.settings["panels"]
-    runs = read_table(args.runs)
-    figure = draw_theory_points(runs, panels, SUBTITLE)
-    save_figure(figure, describe_theory_points(runs, panels), *args.output)
+    runs, predictions = read_table(args.runs), read_table(args.predictions)
+    figure = draw_theory_points(runs, predictions, panels, SUBTITLE)
+    caption = describe_theory_points(predictions, panels, args.settings["labels"])
+    save_figure(figure, args.settings["number"], caption, *args.output)
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "runs", "fits", "output*")
+    run_job(main, __file__, "settings", "runs", "predictions", "output*")

@@ -26,7 +26,7 @@ def main(args):
         SUBTITLE.format(panel=settings["panel"]),
     )
     caption = describe_thresholds(roc, thresholds, windows, labels, threshold)
-    save_figure(figure, caption, *args.output)
+    save_figure(figure, args.settings["number"], caption, *args.output)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ def main(args):
     panels = args.settings["panels"]
     runs = read_table(args.runs)
     figure = draw_variance_split(runs, panels, SUBTITLE)
-    save_figure(figure, describe_variance_split(runs, panels), *args.output)
+    save_figure(
+        figure, args.settings["number"], describe_variance_split(runs, panels), *args.output
+    )
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "runs", "fits", "output*")
+    run_job(main, __file__, "settings", "runs", "output*")

@@ -38,7 +38,7 @@ def with_untrained(runs, untrained):
 
 def as_printed(path):
     """Read a table with its numbers as text, to know how many digits they have."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 
 
 def main(args):

@@ -1,6 +1,7 @@
 """The depth law: tier ratios against √L and against L, and which of the two predicts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from fimtiers.plotting.style import INK, SMALL, SOFT, Style, bare, figure_style
 from fimtiers.plotting.sweep_panels import curve_style
 
 RESPONSE = "log_tier_ratio_positive"
+"""What the lines are fitted to, and the message is about."""
+RESPONSES = {RESPONSE: "positive F", "log_tier_ratio_published": "published rule"}
 LAWS = {"sqrt_depth": "√L", "depth": "L"}
 LAW_LINES: dict[str, Style] = {
     "sqrt_depth": {"ls": (0, (4, 1.5)), "lw": 1.1},
@@ -28,14 +31,25 @@ LAW_LINES: dict[str, Style] = {
 }
 WIDTH, HEIGHT = 7.2, 2.7
 LEFT, BELOW, ABOVE, BETWEEN = 0.5, 0.85, 0.3, 0.3
-ERROR_WIDTH, ERROR_LABELS = 1.55, 1.0
+ERROR_WIDTH, ERROR_LABELS = 1.3, 1.55
 FINE = 200
+FOUND = {
+    "sqrt_depth": "{0} describes it",
+    "depth": "{1} describes it",
+    "tie": "{0} and {1} tie",
+    "rejected": "the better one, {2}, is rejected",
+    "no_growth": "it does not grow",
+    "falls": "it falls",
+    "undetermined": "no law can be fitted",
+}
+"""What each finding of `fimtiers.statistics.law_verdicts` is called."""
 
 
 @figure_style()
 def draw_depth_law(
     runs: pd.DataFrame,
     fits: pd.DataFrame,
+    laws: pd.DataFrame,
     shown: Sequence[str],
     labels: Mapping[str, str],
     subtitle: str,
@@ -49,6 +63,8 @@ def draw_depth_law(
         ``tier_ratio_published``.
     fits
         As `fimtiers.statistics.sweep_fits.fit_sweeps` gives them.
+    laws
+        As `fimtiers.statistics.law_verdicts.judge_sweeps` gives them.
     shown
         Sweeps, in order; each has a colour.
     labels
@@ -57,7 +73,9 @@ def draw_depth_law(
         What kind of values these are.
     """
     figure = new_figure(
-        WIDTH, BELOW + HEIGHT + ABOVE, Headline(depth_law_message(fits, shown, labels), subtitle)
+        WIDTH,
+        BELOW + HEIGHT + ABOVE,
+        Headline(depth_law_message(fits, laws, shown, labels), subtitle),
     )
     room = WIDTH - LEFT - BETWEEN - ERROR_LABELS - ERROR_WIDTH - EDGE
     width = (room - BETWEEN) / 2
@@ -79,7 +97,7 @@ def draw_depth_law(
     legend_line(
         figure,
         [
-            Line2D([], [], marker="o", ms=3.5, label="positive F only", **dot),
+            Line2D([], [], marker="o", ms=3.5, label=RESPONSES[RESPONSE], **dot),
             Line2D([], [], marker="D", ms=3.5, mfc="white", label="published rule", **dot),
             Line2D([], [], color=INK, label="fit in L", **LAW_LINES["depth"]),
             Line2D([], [], color=INK, label="fit in √L", **LAW_LINES["sqrt_depth"]),
@@ -88,32 +106,54 @@ def draw_depth_law(
     return figure
 
 
-def depth_law_message(fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]) -> str:
-    """Say which law predicts the held-out depth better, for each sweep."""
+def depth_law_message(
+    fits: pd.DataFrame, laws: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]
+) -> str:
+    """Say for each sweep which law describes positive F, and which predicts the held-out depth."""
     parts = []
     for sweep in shown:
-        rows = _rows(fits, sweep)
-        better = rows["held_out_error"].abs().idxmin()
-        worse = next(law for law in LAWS if law != better)
+        rows, law = _rows(fits, sweep), _law(laws, sweep)
+        errors = rows["held_out_error"].abs()
+        first, second = sorted(LAWS, key=lambda name: errors[name])
+        told = "" if law["held_out_closer"] in LAWS else ", a tie"
         parts.append(
-            f"{labels[sweep]}: {LAWS[str(better)]} misses depth {rows['held_out_depth'].iloc[0]:g} "
-            f"by {abs(rows.loc[better, 'held_out_error']):.1f} nats, {LAWS[worse]} by "
-            f"{abs(rows.loc[worse, 'held_out_error']):.1f}"
+            f"{labels[sweep]}: {_found(law)}; "
+            f"{LAWS[first]} misses depth {rows['held_out_depth'].iloc[0]:g} by "
+            f"{errors[first]:.1f} nats, {LAWS[second]} by {errors[second]:.1f}{told}"
         )
-    return "The law depends on the initialisation. " + "; ".join(parts)
+    return ". ".join(parts)
 
 
-def describe_depth_law(fits: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]) -> str:
+def describe_depth_law(
+    fits: pd.DataFrame, laws: pd.DataFrame, shown: Sequence[str], labels: Mapping[str, str]
+) -> str:
     """Say in sentences what the figure shows, for its caption."""
-    sentences = [f"{depth_law_message(fits, shown, labels)}."]
+    sentences = [f"{depth_law_message(fits, laws, shown, labels)}."]
     for sweep in shown:
-        for law, row in _rows(fits, sweep).iterrows():
+        for response, name in RESPONSES.items():
+            for law, row in _rows(fits, sweep, response).iterrows():
+                sentences.append(
+                    f"{labels[sweep]}, {name}, {LAWS[str(law)]}: slope {row['slope']:.2f} ± "
+                    f"{row['slope_error']:.2f}, R² {row['r_squared']:.3f}, AICc {row['aicc']:.1f}, "
+                    f"lack of fit p = {row['lack_of_fit_p']:.1g}."
+                )
+            law = _law(laws, sweep, response)
             sentences.append(
-                f"{labels[sweep]}, {LAWS[str(law)]}: slope {row['slope']:.3f} ± "
-                f"{row['slope_error']:.3f}, R² {row['r_squared']:.4f}, Akaike weight "
-                f"{row['akaike_weight']:.2g}."
+                f"{labels[sweep]}, {name}: exponent of L {law['exponent']:.2f} "
+                f"({law['exponent_low']:.2f} to {law['exponent_high']:.2f}), lack of fit p = "
+                f"{law['exponent_p']:.1g}."
             )
     return " ".join(sentences)
+
+
+def _found(law: "pd.Series[Any]") -> str:
+    """Say in words what was found."""
+    return FOUND[law["finding"]].format(*LAWS.values(), LAWS.get(str(law["best"]), "no law"))
+
+
+def _law(laws: pd.DataFrame, sweep: str, response: str = RESPONSE) -> "pd.Series[Any]":
+    """Return what was found of one response of a sweep."""
+    return laws[(laws["sweep"] == sweep) & (laws["response"] == response)].iloc[0]
 
 
 def _rows(fits: pd.DataFrame, sweep: str, response: str = RESPONSE) -> pd.DataFrame:
@@ -166,14 +206,14 @@ def _draw_errors(
     colours: list[str] = []
     y = 0.0
     for number, sweep in enumerate(shown):
-        for response, marker in ((RESPONSE, "o"), ("log_tier_ratio_published", "D")):
+        for response, marker in zip(RESPONSES, "oD", strict=True):
             for law, row in _rows(fits, sweep, response).iterrows():
                 colour = curve_style(number)["color"]
                 face = colour if response == RESPONSE else "white"
                 style: Style = {"color": colour, "marker": marker, "ms": 4, "mfc": face}
                 error = row["held_out_standard_error"]
                 axes.errorbar(row["held_out_error"], y, xerr=error, lw=0.9, **style)
-                names.append(f"{labels[sweep]}, {LAWS[str(law)]}")
+                names.append(f"{labels[sweep]}, {LAWS[str(law)]}, {RESPONSES[response]}")
                 places.append(y)
                 colours.append(colour)
                 y -= 1

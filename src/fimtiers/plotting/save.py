@@ -11,7 +11,9 @@ UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 DESCRIPTION = {"svg": "Description", "pdf": "Subject"}
 
 
-def save_figure(figure: Figure, caption: str, svg: Path, pdf: Path, text: Path) -> None:
+def save_figure(
+    figure: Figure, number: int, caption: str, svg: Path, pdf: Path, text: Path
+) -> None:
     """Write a figure twice and its caption once, each file in one step.
 
     The files bear no date and no random identifier: the same figure gives the same bytes. The
@@ -21,6 +23,8 @@ def save_figure(figure: Figure, caption: str, svg: Path, pdf: Path, text: Path) 
     ----------
     figure
         From one of the modules of this folder.
+    number
+        Its number, which the caption begins with.
     caption
         Sentences in reStructuredText.
     svg, pdf, text
@@ -31,6 +35,7 @@ def save_figure(figure: Figure, caption: str, svg: Path, pdf: Path, text: Path) 
     ValueError
         If a file has another ending than its kind.
     """
+    caption = f"Figure {number}. {caption}"
     for kind, path in (("svg", svg), ("pdf", pdf)):
         if path.suffix != f".{kind}":
             raise ValueError(f"{path} is to hold {kind.upper()}; its name must end in .{kind}")
@@ -38,4 +43,4 @@ def save_figure(figure: Figure, caption: str, svg: Path, pdf: Path, text: Path) 
         with figure_style(), atomic(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
     with atomic(text) as temporary:
-        temporary.write_text(f"{caption}\n")
+        temporary.write_text(f"{caption}\n", encoding="utf-8")

@@ -1,16 +1,38 @@
 """What each figure of sweeps says, in sentences made from the numbers of the run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from fimtiers.plotting.style import format_number
+from fimtiers.plotting.factor_words import (
+    PUBLISHED,
+    change,
+    direction,
+    factor_between,
+    written,
+)
+from fimtiers.plotting.style import format_number, format_percent
 from fimtiers.plotting.sweep_panels import AXIS_NAMES, geometric_means, span
+from fimtiers.statistics.intervals import GeometricMeanInterval, log_t_interval
 
 Panels = Mapping[str, Sequence[str]]
-LAWS = {"constant": "a constant", "sqrt_depth": "√L", "depth": "L"}
+RESPONSE = "log_tier_ratio_published"
+"""What these figures draw, and so what their laws are about."""
+FOUND = {
+    "sqrt_depth": "√L alone describes {0}",
+    "depth": "L alone describes {0}",
+    "tie": "for {0} √L and L tie",
+    "rejected": "for {0} the better of the two is rejected by the scatter of seeds",
+    "no_growth": "{0} do not grow",
+    "falls": "{0} fall",
+    "undetermined": "{0} cannot be fitted",
+}
+"""What each finding of `fimtiers.statistics.law_verdicts` is called."""
+POINT_BY_POINT = ("training",)
+"""Figures whose curves are compared at each position: only positions that all curves of a panel
+have are drawn."""
 UNLEARNED = 0.98
 """A loss above this share of its first value counts as no progress."""
 
@@ -21,8 +43,10 @@ class Drawn:
 
     Attributes
     ----------
-    runs, fits
-        Runs of the shown sweeps, and fits of all.
+    runs
+        Runs of the shown sweeps.
+    laws
+        Findings of `fimtiers.statistics.law_verdicts.judge_sweeps`.
     panels
         Title of each panel to its sweeps.
     labels
@@ -32,7 +56,7 @@ class Drawn:
     """
 
     runs: pd.DataFrame
-    fits: pd.DataFrame
+    laws: pd.DataFrame
     panels: Panels
     labels: Mapping[str, str]
     threshold: float
@@ -49,19 +73,48 @@ class Drawn:
         """Return the geometric mean over seeds of the tier ratio, by position."""
         return geometric_means(self.runs_of(sweep))
 
+    def at(self, sweep: str, position: float) -> pd.DataFrame:
+        """Return the runs of one point."""
+        own = self.runs_of(sweep)
+        return own[own["position"] == position]
+
+    def mean_at(self, sweep: str, position: float) -> str:
+        """Write the geometric mean at one point with its Student's t interval."""
+        return written(log_t_interval(self.at(sweep, position)[PUBLISHED].to_numpy(float)))
+
+    def along(self, sweep: str) -> GeometricMeanInterval:
+        """Return the factor from the first to the last position of a sweep, paired by seed."""
+        positions = self.means(sweep).index
+        return factor_between(self.at(sweep, positions[-1]), self.at(sweep, positions[0]))
+
 
 def sweep_message(
     figure: str,
     runs: pd.DataFrame,
-    fits: pd.DataFrame,
+    laws: pd.DataFrame,
     panels: Panels,
     labels: Mapping[str, str],
     threshold: float,
 ) -> str:
-    """Return the one message of a figure; the ends of its curves if it has none of its own."""
+    """Return the one message of a figure; the ends of its curves if it has none of its own.
+
+    Whatever is said of a figure is computed: with other numbers the sentence says the opposite.
+    """
     shown = [name for names in panels.values() for name in names]
     rows = runs[runs["sweep"].isin(shown)]
-    return MESSAGES.get(figure, _ends)(Drawn(rows, fits, panels, labels, threshold))
+    return MESSAGES.get(figure, _ends)(Drawn(rows, laws, panels, labels, threshold))
+
+
+def drawn_runs(figure: str, runs: pd.DataFrame, panels: Panels) -> pd.DataFrame:
+    """Return the runs that a figure draws, see `POINT_BY_POINT`."""
+    if figure not in POINT_BY_POINT:
+        return runs
+    kept = []
+    for shown in panels.values():
+        own = runs[runs["sweep"].isin(shown)]
+        count = own.groupby("position")["sweep"].nunique()
+        kept.append(own[own["position"].isin(count.index[count == len(shown)])])
+    return pd.concat(kept, ignore_index=True)
 
 
 def describe_sweep_panels(
@@ -77,16 +130,6 @@ def describe_sweep_panels(
     return " ".join(sentences)
 
 
-def best_law(fits: pd.DataFrame, sweep: str, response: str = "log_tier_ratio_published") -> str:
-    """Return which of a constant, √L and L has the smallest AICc, and `falls` if it falls."""
-    own = fits[(fits["sweep"] == sweep) & (fits["response"] == response) & fits["law"].isin(LAWS)]
-    own = own.dropna(subset="aicc")
-    if own.empty:
-        return "none"
-    best = own.loc[own["aicc"].idxmin()]
-    return "falls" if best["slope"] < 0 else str(best["law"])
-
-
 def _ends(drawn: Drawn) -> str:
     parts = [
         f"{drawn.labels[name]} {span(drawn.runs_of(name))}"
@@ -98,132 +141,175 @@ def _ends(drawn: Drawn) -> str:
 
 def _substrates(drawn: Drawn) -> str:
     shown = drawn.sweeps()
-    laws = [best_law(drawn.fits, name) for name in shown]
-    counts = {law: laws.count(law) for law in ("sqrt_depth", "depth", "constant", "falls")}
-    return (
-        f"No law holds for all blocks: of {len(shown)} curves, √L describes "
-        f"{counts['sqrt_depth']} best, L {counts['depth']}, and "
-        f"{counts['constant'] + counts['falls']} do not grow"
-    )
+    own = drawn.laws[drawn.laws["response"] == RESPONSE].set_index("sweep")["finding"]
+    findings = [str(own.get(name, "undetermined")) for name in shown]
+    counts = {finding: findings.count(finding) for finding in dict.fromkeys(findings)}
+    if len(counts) == 1:
+        (finding,) = counts
+        return f"Of {len(shown)} curves {FOUND[finding].format('all')}"
+    parts = [text.format(counts[name]) for name, text in FOUND.items() if name in counts]
+    return f"No one law describes all {len(shown)} curves: {'; '.join(parts)}"
 
 
 def _training(drawn: Drawn) -> str:
     parts = []
     for title, shown in drawn.panels.items():
-        trained = drawn.runs_of(shown[-1])
-        by_depth = trained["position"]
-        factor = np.exp(np.log(trained["untrained_over_trained"]).groupby(by_depth).mean())
-        kept = (trained["probe_loss"] / trained["first_training_loss"]).groupby(by_depth).mean()
-        stuck = kept.index[kept > UNLEARNED]
-        learned = factor.drop(stuck)
+        before, trained = drawn.runs_of(shown[0]), drawn.runs_of(shown[-1])
+        left = trained["probe_loss"] / trained["first_training_loss"]
+        left = left.groupby(trained["position"]).mean()
+        learned = [float(one) for one in left.index[left <= UNLEARNED]]
+        factors = [
+            factor_between(
+                trained[trained["position"] == depth], before[before["position"] == depth]
+            )
+            for depth in learned
+        ]
         part = "nothing is learned"
-        if len(learned):
-            part = _multiplies(1 / learned)
-        if len(learned) and len(stuck):
-            part += f", and nothing is learned from depth {stuck.min():g} on"
-        parts.append(f"{title}, {part}")
-    return "What training does to the tier ratio: " + "; ".join(parts)
+        if learned:
+            ends = [format_percent(one) for one in (left[learned].min(), left[learned].max())]
+            part = (
+                f"by {_extremes(factors)}, {_several(learned)}, loss down to "
+                f"{' to '.join(dict.fromkeys(ends))}"
+            )
+        if learned and len(left) > len(learned):
+            part += f", {len(left) - len(learned)} of {len(left)} depths learn nothing"
+        parts.append(f"{title}: {part}")
+    return f"Where the loss falls, training multiplies T1/T3. {'. '.join(parts)}"
 
 
-def _multiplies(factor: "pd.Series[float]") -> str:
-    """Say what a factor does to a ratio, as a division where it is below one at every depth."""
-    if factor.max() < 1:
-        return (
-            f"divides it by {format_number(1 / factor.max())} to {format_number(1 / factor.min())}"
-        )
-    return f"multiplies it by {format_number(factor.min())} to {format_number(factor.max())}"
+def _extremes(factors: Iterable[GeometricMeanInterval]) -> str:
+    """Write the smallest and the largest factor with their intervals."""
+    ordered = sorted(factors, key=lambda factor: factor.geometric_mean)
+    return " to ".join(dict.fromkeys(written(factor) for factor in (ordered[0], ordered[-1])))
 
 
-def _initialisation(drawn: Drawn) -> str:
-    growth = {}
-    for title, shown in drawn.panels.items():
-        own = [drawn.means(name) for name in shown]
-        growth[title] = [means.iloc[-1] / means.iloc[0] for means in own]
-    depth = drawn.runs["position"].max()
-    parts = [
-        f"{format_number(min(values))} to {format_number(max(values))} with {title}"
-        for title, values in growth.items()
-    ]
-    return f"Initialisation sets the growth: up to depth {depth:g} a factor {', '.join(parts)}"
+def _several(depths: Sequence[float]) -> str:
+    if len(depths) == 1:
+        return f"L = {depths[0]:g}"
+    return f"L = {min(depths):g} to {max(depths):g}"
+
+
+def _growth(drawn: Drawn) -> str:
+    growth = {title: [drawn.along(name) for name in shown] for title, shown in drawn.panels.items()}
+    first, last = drawn.runs["position"].min(), drawn.runs["position"].max()
+    lows = {title: min(f.low for f in own) for title, own in growth.items()}
+    highs = {title: max(f.high for f in own) for title, own in growth.items()}
+    apart = [
+        (one, other) for one in growth for other in growth
+        if one != other and lows[one] > highs[other]
+    ]  # fmt: skip
+    message = f"From depth {first:g} to {last:g} the tier ratio grows by a factor "
+    message += ", ".join(f"{_extremes(own)} with {title}" for title, own in growth.items())
+    if apart:
+        return f"{message}: more with {apart[0][0]} than with {apart[0][1]} for every curve"
+    return f"{message}: the intervals overlap" if len(growth) > 1 else message
 
 
 def _families(drawn: Drawn) -> str:
-    shown = drawn.sweeps()
-    last = {name: drawn.means(name).iloc[-1] for name in shown}
-    top, bottom = max(shown, key=lambda name: last[name]), min(shown, key=lambda name: last[name])
+    shown, last = drawn.sweeps(), drawn.runs["position"].max()
+    top = max(shown, key=lambda name: drawn.means(name).iloc[-1])
+    bottom = min(shown, key=lambda name: drawn.means(name).iloc[-1])
     axis = AXIS_NAMES.get(drawn.runs["axis"].iloc[0], drawn.runs["axis"].iloc[0])
+    told = direction(factor_between(drawn.at(top, last), drawn.at(bottom, last)))
     return (
-        f"At {axis} = {drawn.runs['position'].max():g} the same network has a tier ratio of "
-        f"{format_number(last[top])} ({drawn.labels[top]}) or {format_number(last[bottom])} "
-        f"({drawn.labels[bottom]})"
+        f"At {axis} = {last:g} the same network has a tier ratio of "
+        f"{drawn.mean_at(top, last)} with {drawn.labels[top]} and {drawn.mean_at(bottom, last)} "
+        f"with {drawn.labels[bottom]}" + ("" if told else ", not told apart")
     )
 
 
 def _gpt(drawn: Drawn) -> str:
-    parts = []
-    for title, shown in drawn.panels.items():
-        values = [drawn.means(name) for name in shown]
-        low, high = min(v.min() for v in values), max(v.max() for v in values)
-        parts.append(f"{format_number(low)} to {format_number(high)} ({title})")
-    return "In a GPT the head sets the tier ratio, depth hardly changes it: " + ", ".join(parts)
+    by_depth, by_head = [], []
+    for name in drawn.sweeps():
+        means = drawn.means(name)
+        by_depth.append(
+            factor_between(drawn.at(name, means.idxmax()), drawn.at(name, means.idxmin()))
+        )
+    width = {name: drawn.runs_of(name)["width"].iloc[0] for name in drawn.sweeps()}
+    for depth in sorted(drawn.runs["position"].unique()):
+        for one in width:
+            for other in width:
+                if one != other and width[one] == width[other]:
+                    by_head.append(factor_between(drawn.at(one, depth), drawn.at(other, depth)))
+    head = max(by_head, key=lambda factor: factor.geometric_mean, default=None)
+    depth_factor = max(by_depth, key=lambda factor: factor.geometric_mean)
+    if head is None:
+        return f"Over depth a GPT's tier ratio changes by up to a factor {written(depth_factor)}"
+    more = head.low > depth_factor.high
+    less = head.high < depth_factor.low
+    compared = "more than" if more else "less than" if less else "not clearly more than"
+    return (
+        f"In a GPT the head moves the tier ratio {compared} depth: at one depth and width heads "
+        f"differ by up to a factor {written(head)}, one head over depth by up to "
+        f"{written(depth_factor)}"
+    )
 
 
 def _resnet(drawn: Drawn) -> str:
     shown = next(iter(drawn.panels.values()))
-    small, large = (drawn.means(name).iloc[-1] for name in shown[:2])
+    small, large = shown[:2]
+    depth = min(drawn.means(name).index.max() for name in shown[:2])
+    factor = factor_between(drawn.at(large, depth), drawn.at(small, depth))
     return (
-        f"Batch norm over two inputs makes the ResNet's tier ratio: {format_number(small)} at the "
-        f"largest depth, {format_number(large)} with more inputs per batch"
+        f"At depth {depth:g} the tier ratio {change(factor)} from {drawn.labels[small]} to "
+        f"{drawn.labels[large]}"
     )
 
 
 def _probes(drawn: Drawn) -> str:
+    few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
     excess, apart = [], []
     for shown in drawn.panels.values():
-        means = [drawn.means(name) for name in shown]
-        excess += [m.iloc[0] / m.iloc[-1] - 1 for m in means]
-        apart += [abs(m.iloc[-1] / means[0].iloc[-1] - 1) for m in means[1:]]
-    few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
-    return (
-        f"Few probes raise the tier ratio: by {100 * min(excess):.0f} % to "
-        f"{100 * max(excess):.0f} % at {few:g} instead of {many:g}; the two precisions, "
-        f"which draw other probes, end {100 * max(apart):.1f} % apart at most"
-    )
+        excess += [factor_between(drawn.at(name, few), drawn.at(name, many)) for name in shown]
+        apart += [
+            drawn.means(name).iloc[-1] / drawn.means(shown[0]).iloc[-1] - 1 for name in shown[1:]
+        ]
+    told = [direction(factor) for factor in excess]
+    message = f"With {few:g} instead of {many:g} probes the tier ratio is "
+    if all(np.isnan(factor.low) for factor in excess):
+        ends = sorted(format_number(factor.geometric_mean, 2) for factor in excess)
+        between = " to ".join(dict.fromkeys((ends[0], ends[-1])))
+        message += f"{between} times as high, in single seeds and so without intervals"
+    else:
+        message += (
+            f"higher for {told.count(1)} and lower for {told.count(-1)} of {len(told)} curves, by "
+            f"factors of {_extremes(excess)}"
+        )
+    if apart:
+        most = max(abs(one) for one in apart)
+        message += f"; the precisions, which draw other probes, end {100 * most:.1f} % apart"
+    return message
 
 
 def _widths(drawn: Drawn) -> str:
-    parts = []
-    for name in drawn.sweeps():
-        means = drawn.means(name)
-        factor = means.iloc[0] / means.iloc[-1]
-        change = "falls" if factor >= 1 else "grows"
-        size = format_number(max(factor, 1 / factor))
-        parts.append(f"{change} by a factor {size} ({drawn.labels[name]})")
     few, many = drawn.runs["position"].min(), drawn.runs["position"].max()
-    return (
-        f"Width matters: from {few:g} to {many:g} units per layer the tier ratio "
-        f"{' and '.join(parts)}"
-    )
+    parts = [f"{drawn.labels[name]} {change(drawn.along(name))}" for name in drawn.sweeps()]
+    return f"Tier ratio from {few:g} to {many:g} units per layer: {'; '.join(parts)}"
 
 
 def _below(drawn: Drawn) -> str:
-    means = drawn.runs.groupby(["sweep", "position"])["tier_ratio_published"].mean()
-    below = means[means < drawn.threshold]
+    below, open_, total = [], 0, 0
+    for name in drawn.sweeps():
+        for _, own in drawn.runs_of(name).groupby("position"):
+            interval = log_t_interval(own[PUBLISHED].to_numpy(float))
+            total += 1
+            below += [name] if interval.high < drawn.threshold else []
+            open_ += interval.low <= drawn.threshold <= interval.high
     parts = []
     for title, shown in drawn.panels.items():
-        own = below[below.index.get_level_values("sweep").isin(shown)]
-        names = dict.fromkeys(drawn.labels[name] for name in own.index.get_level_values("sweep"))
-        parts += [f"{len(own)} {title} ({'; '.join(names)})"] if len(own) else []
+        own = [name for name in below if name in shown]
+        names = "; ".join(dict.fromkeys(drawn.labels[name] for name in own))
+        parts += [f"{len(own)} {title} ({names})"] if own else []
     return (
-        f"{len(below)} of {len(means)} deep networks have a mean tier ratio below "
-        f"{drawn.threshold:g}" + (f": {', '.join(parts)}" if len(below) else "")
+        f"Of {total} deep networks {len(below)} are below {drawn.threshold:g} and {open_} are not "
+        f"told from it" + (f": below are {', '.join(parts)}" if below else "")
     )
 
 
 MESSAGES: dict[str, Callable[[Drawn], str]] = {
     "substrates": _substrates,
     "training": _training,
-    "activations": _initialisation,
+    "activations": _growth,
     "initialisations": _families,
     "activation_training": _below,
     "gpt": _gpt,

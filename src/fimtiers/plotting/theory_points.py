@@ -11,15 +11,14 @@ from matplotlib.lines import Line2D
 from fimtiers.plotting.layout import EDGE, Headline, add_axes, legend_line, new_figure
 from fimtiers.plotting.style import INK, SOFT, Style, bare, decades, figure_style
 from fimtiers.plotting.sweep_panels import CURVES
+from fimtiers.statistics.prediction_errors import WIDE, finite_runs
 from fimtiers.theory.log_normal import log_tier_ratio, small_variance_log_ratio
 
-PREDICTIONS = {
-    "predicted_sqrt_variance": "√v law",
-    "predicted_log_normal": "exact log-normal",
-    "predicted_layer_mixture": "mixture of layers",
+NAMES = {
+    "sqrt_variance": "√v law",
+    "log_normal": "exact log-normal",
+    "layer_mixture": "mixture of layers",
 }
-WIDE = 3.0
-"""A variance of ln F above this is called large; the exact law leaves its small-v form near it."""
 WIDTH, HEIGHT = 7.2, 3.0
 LEFT, BELOW, ABOVE, BETWEEN = 0.55, 0.8, 0.3, 0.75
 FINE = 400
@@ -27,7 +26,10 @@ FINE = 400
 
 @figure_style()
 def draw_theory_points(
-    runs: pd.DataFrame, panels: Mapping[str, Sequence[str]], subtitle: str
+    runs: pd.DataFrame,
+    predictions: pd.DataFrame,
+    panels: Mapping[str, Sequence[str]],
+    subtitle: str,
 ) -> Figure:
     """Draw ln T1/T3 against Var[ln F], and the error of each prediction of every run.
 
@@ -35,13 +37,15 @@ def draw_theory_points(
     ----------
     runs
         ``sweep``, ``tier_ratio``, ``log_variance`` and the ``predicted_*`` columns.
+    predictions
+        Errors by sweep, as `fimtiers.statistics.prediction_errors.prediction_errors` gives them.
     panels
         Name of each family of sweeps to the sweeps in it; each has a colour.
     subtitle
         What kind of values these are.
     """
-    used = finite_runs(runs, panels)
-    headline = Headline(theory_message(used), subtitle)
+    used = with_families(runs, panels)
+    headline = Headline(theory_message(predictions, panels), subtitle)
     figure = new_figure(WIDTH, BELOW + HEIGHT + ABOVE, headline)
     width = (WIDTH - LEFT - EDGE - BETWEEN) / 2
     axes = add_axes(figure, LEFT, BELOW, LEFT + width, BELOW + HEIGHT)
@@ -59,42 +63,55 @@ def draw_theory_points(
     return figure
 
 
-def finite_runs(runs: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def with_families(runs: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Return the runs of these sweeps with a finite ratio and a variance, with their family."""
     family = {name: title for title, shown in panels.items() for name in shown}
-    used = runs[runs["sweep"].isin(family)].copy()
-    used["family"] = used["sweep"].map(family)
-    used["log_ratio"] = np.log(used["tier_ratio"])
-    return used[np.isfinite(used["log_ratio"]) & (used["log_variance"] > 0)]
+    used = finite_runs(runs[runs["sweep"].isin(family)])
+    return used.assign(family=used["sweep"].map(family))
 
 
-def prediction_errors(used: pd.DataFrame) -> "pd.Series[float]":
-    """Return the median size of the error of each prediction of ln T1/T3, in nats."""
-    return pd.Series(
-        {name: (used[name] - used["log_ratio"]).abs().median() for name in PREDICTIONS}
+def theory_message(predictions: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
+    """Say for how many sweeps each prediction holds, for small variances and for large ones."""
+    own = _shown(predictions, panels)
+    kinds = {"small": f"while Var[ln F] ≤ {WIDE:g}", "large": "beyond"}
+    kinds = {kind: where for kind, where in kinds.items() if kind in own["variance"].unique()}
+    parts = []
+    for number, (prediction, name) in enumerate(NAMES.items()):
+        counts = []
+        for kind, where in kinds.items():
+            holds = own[(own["prediction"] == prediction) & (own["variance"] == kind)]["holds"]
+            counts.append(
+                f"{holds.sum()} of {len(holds)} {where}" if not number else f"{holds.sum()}"
+            )
+        parts.append(f"{name} {' and '.join(counts)}")
+    return "Sweeps whose T1/T3 is predicted to a factor of two, in their median: " + "; ".join(
+        parts
     )
 
 
-def theory_message(used: pd.DataFrame) -> str:
-    """Say how far each prediction is off where the variance is large, in the median over runs."""
-    wide = used[used["log_variance"] > WIDE]
-    small = prediction_errors(used[used["log_variance"] <= WIDE]).max()
-    parts = [f"{PREDICTIONS[name]} {error:.1f}" for name, error in prediction_errors(wide).items()]
-    return (
-        f"Every law holds while Var[ln F] ≤ {WIDE:g} (median error at most {small:.1f} nats); "
-        f"beyond, none does: {', '.join(parts)} nats"
-    )
-
-
-def describe_theory_points(runs: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> str:
-    """Say in sentences what the figure shows, for its caption."""
-    used = finite_runs(runs, panels)
-    sentences = [f"{theory_message(used)}."]
-    for title, own in used.groupby("family", sort=False):
-        errors = prediction_errors(own)
-        parts = [f"{PREDICTIONS[name]} {error:.2f}" for name, error in errors.items()]
-        sentences.append(f"{title}: {', '.join(parts)}.")
+def describe_theory_points(
+    predictions: pd.DataFrame, panels: Mapping[str, Sequence[str]], labels: Mapping[str, str]
+) -> str:
+    """Say in sentences what the figure shows, for its caption: every sweep, and its worst run."""
+    own = _shown(predictions, panels)
+    sentences = [f"{theory_message(predictions, panels)}."]
+    for kind, where in (("small", f"Var[ln F] ≤ {WIDE:g}"), ("large", "beyond")):
+        for prediction, name in NAMES.items():
+            rows = own[(own["prediction"] == prediction) & (own["variance"] == kind)]
+            parts = [
+                f"{labels[row['sweep']]} {row['median']:.1f} ({row['worst']:.1f})"
+                for row in rows.to_dict("records")
+            ]
+            if parts:
+                sentences.append(
+                    f"{name}, {where}, median error (worst), nats: {', '.join(parts)}."
+                )
     return " ".join(sentences)
+
+
+def _shown(predictions: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    names = [name for shown in panels.values() for name in shown]
+    return predictions[predictions["sweep"].isin(names)]
 
 
 def _draw_laws(axes: Axes, used: pd.DataFrame, panels: Mapping[str, Sequence[str]]) -> None:
@@ -107,6 +124,8 @@ def _draw_laws(axes: Axes, used: pd.DataFrame, panels: Mapping[str, Sequence[str
     line: Style = {"color": INK, "lw": 1.2, "zorder": 2}
     axes.plot(variance, log_tier_ratio(variance), **line)
     axes.plot(variance, small_variance_log_ratio(variance), ls=(0, (4, 1.5)), **line)
+    if low < WIDE < high:
+        axes.axvline(WIDE, color=SOFT, lw=0.7, ls=":", zorder=0)
     axes.set(xscale="log", xlim=(low, high), ylim=(0, 1.1 * used["log_ratio"].max()))
     axes.set_xlabel("v = Var[ln F], nats²")
     axes.set_ylabel("ln T1/T3")
@@ -118,16 +137,17 @@ def _draw_laws(axes: Axes, used: pd.DataFrame, panels: Mapping[str, Sequence[str
 def _draw_predictions(axes: Axes, used: pd.DataFrame) -> None:
     # Not the colours of the families at the left, which mean something else.
     styles: dict[str, Style] = {
-        "predicted_sqrt_variance": {"color": CURVES[3], "marker": "v"},
-        "predicted_log_normal": {"color": CURVES[4], "marker": "s"},
-        "predicted_layer_mixture": {"color": INK, "marker": "o"},
+        "sqrt_variance": {"color": CURVES[3], "marker": "v"},
+        "log_normal": {"color": CURVES[4], "marker": "s"},
+        "layer_mixture": {"color": INK, "marker": "o"},
     }
     right, top = 1.05 * used["log_ratio"].max(), 0.0
     for name, style in styles.items():
-        shown = used[np.isfinite(used[name])]
-        top = max(top, 1.05 * shown[name].max())
-        dots: Style = {"s": 8, "lw": 0, "alpha": 0.5, "label": PREDICTIONS[name], **style}
-        axes.scatter(shown["log_ratio"], shown[name], **dots)
+        column = f"predicted_{name}"
+        shown = used[np.isfinite(used[column])]
+        top = max(top, 1.05 * shown[column].max())
+        dots: Style = {"s": 8, "lw": 0, "alpha": 0.5, "label": NAMES[name], **style}
+        axes.scatter(shown["log_ratio"], shown[column], **dots)
     axes.plot([0, right], [0, right], color=SOFT, lw=0.8, zorder=0)
     axes.set(xlim=(0, right), ylim=(0, top))
     axes.set_xlabel("measured ln T1/T3")

@@ -75,7 +75,7 @@ def variance_split_message(runs: pd.DataFrame, panels: Mapping[str, Sequence[str
     shares = {title: share_between(runs[runs["sweep"].isin(s)]) for title, s in panels.items()}
     parts = [f"{format_percent(share)} ({title})" for title, share in shares.items()]
     shown = ", ".join(parts)
-    return f"The share of Var[ln F] that is drift between layers, at the largest depth: {shown}"
+    return f"The share of Var[ln F] that lies between layers, at the largest depth: {shown}"
 
 
 def share_between(rows: pd.DataFrame) -> float:

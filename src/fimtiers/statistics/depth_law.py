@@ -38,6 +38,20 @@ VARIANCE_LAWS: dict[str, Law | None] = {
 }
 """Candidates for Var[ln F]: L for independent layers, L² for a drift of the layer means."""
 
+POWER_LAWS: dict[str, Law] = {
+    "log_depth": lambda depth, width: np.log(depth),
+    "power_0.25": lambda depth, width: depth**0.25,
+    "sqrt_depth": lambda depth, width: np.sqrt(depth),
+    "power_0.75": lambda depth, width: depth**0.75,
+    "depth": lambda depth, width: depth,
+    "power_1.5": lambda depth, width: depth**1.5,
+    "depth_squared": lambda depth, width: depth**2,
+    "power_2.5": lambda depth, width: depth**2.5,
+    "power_3": lambda depth, width: depth**3,
+}
+"""Powers of L, from the logarithm, where the exponent is zero, to L³: what may hold where no law
+that anyone claimed does. `fimtiers.statistics.power_law` fits the exponent."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -181,6 +195,69 @@ def compare_depth_laws(
     return table.assign(akaike_weight=likelihood / likelihood[~tied].sum())
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """Which of two laws predicts the largest depth from the smaller ones better.
+
+    Attributes
+    ----------
+    closer_by
+        |error of the second law| − |error of the first|, in units of the value; positive where
+        the first law is closer.
+    low, high
+        Student's t interval, from leaving out one seed at a time.
+    """
+
+    closer_by: float
+    low: float
+    high: float
+
+    @property
+    def tie(self) -> bool:
+        """Whether the seeds do not tell which of the two is closer."""
+        return not (self.low > 0 or self.high < 0)
+
+
+def compare_predictions(
+    value: Array,
+    depth: Array,
+    seed: NDArray[np.integer],
+    first: Law,
+    second: Law,
+    width: float | Array = 1.0,
+    confidence: float = 0.95,
+) -> Prediction:
+    """Compare how far two laws, fitted to the smaller depths, miss the mean at the largest.
+
+    Parameters
+    ----------
+    value, depth, seed, width
+        As for `compare_depth_laws`.
+    first, second
+        The laws.
+    confidence
+        Level of the interval. With a single seed, or a value that is not finite, all is NaN, and
+        so a tie.
+    """
+    width = np.broadcast_to(np.asarray(width, np.float64), np.shape(depth))
+    finite = np.where(np.isfinite(value), value, np.nan)
+    largest = depth == depth.max()
+    designs = [_design(law, depth, width) for law in (first, second)]
+
+    def closer_by(kept: NDArray[np.bool_]) -> float:
+        held_out = [_hold_out(design[kept], finite[kept], largest[kept]) for design in designs]
+        ours, theirs = (abs(predicted - measured) for predicted, measured in held_out)
+        return theirs - ours
+
+    seeds = np.unique(seed)
+    all_of_them = closer_by(np.full(len(depth), True))
+    half = np.nan
+    if len(seeds) > 1:
+        error = float(jackknife_error([closer_by(seed != one) for one in seeds]))
+        half = float(stats.t.ppf((1 + confidence) / 2, len(seeds) - 1)) * error
+    return Prediction(all_of_them, all_of_them - half, all_of_them + half)
+
+
 def _design(law: Law | None, depth: Array, width: Array) -> Array:
     """Return the matrix of predictors, shape (run, 1 or 2), the column of ones first."""
     ones = np.ones_like(depth)
@@ -199,11 +276,12 @@ def _describe(
     residual = value - design @ coefficients
     rss = float(residual @ residual)
     total = np.sum((value - value.mean()) ** 2)
+    places = np.column_stack([depth, width])
     largest = depth == depth.max()
     held_out = _hold_out(design, value, largest)
     without = [seed != one for one in np.unique(seed)]
     refitted = [_least_squares(design[kept], value[kept]) for kept in without]
-    errors = np.append(_jackknife_error(refitted), np.nan)
+    errors = np.append(jackknife_error(refitted), np.nan)
     predicted_again = [_hold_out(design[kept], value[kept], largest[kept]) for kept in without]
     return DepthLaw(
         law=name,
@@ -213,15 +291,15 @@ def _describe(
         r_squared=float(1 - rss / total) if total > 0 else np.nan,
         slope_error=float(errors[1]),
         intercept_error=float(errors[0]),
-        aicc=_aicc(rss, len(value), design.shape[1] + 1),
+        aicc=corrected_akaike(rss, len(value), design.shape[1] + 1),
         akaike_weight=np.nan,
-        lack_of_fit_p=_lack_of_fit(rss, design.shape[1], value, np.column_stack([depth, width])),
+        lack_of_fit_p=lack_of_fit(rss, design.shape[1], value, places),
         held_out_depth=float(depth.max()),
         held_out_prediction=float(held_out[0]),
         held_out_mean=float(held_out[1]),
         held_out_error=float(held_out[0] - held_out[1]),
         held_out_standard_error=float(
-            _jackknife_error([prediction - measured for prediction, measured in predicted_again])
+            jackknife_error([prediction - measured for prediction, measured in predicted_again])
         ),
     )
 
@@ -234,15 +312,41 @@ def _least_squares(design: Array, value: Array) -> Array:
     return np.asarray(np.linalg.lstsq(design, value, rcond=None)[0])
 
 
-def _aicc(rss: float, runs: int, parameters: int) -> float:
+def corrected_akaike(rss: float, runs: int, parameters: int) -> float:
+    """Return N ln(RSS/N) + 2k + 2k(k+1)/(N−k−1), NaN where it is not defined.
+
+    Parameters
+    ----------
+    rss
+        Sum of squared residuals.
+    runs
+        N.
+    parameters
+        k, the variance of the noise included.
+    """
     if not (rss > 0 and runs > parameters + 1):
         return np.nan
     correction = 2 * parameters * (parameters + 1) / (runs - parameters - 1)
     return float(runs * np.log(rss / runs) + 2 * parameters + correction)
 
 
-def _lack_of_fit(rss: float, coefficients: int, value: Array, position: Array) -> float:
-    """Return p of F = (SS about line − SS about means) / (SS about means), each per freedom."""
+def lack_of_fit(rss: float, coefficients: int, value: Array, position: Array) -> float:
+    """Return p of F = (SS about the law − SS about means) / (SS about means), each per freedom.
+
+    Small p rejects the law: the means at the positions are further from it than the scatter of the
+    runs at each position explains. NaN where there is no freedom, or no scatter.
+
+    Parameters
+    ----------
+    rss
+        Sum of squared residuals about the law.
+    coefficients
+        Number of fitted coefficients.
+    value
+        Shape (run,).
+    position
+        What a law can depend on, shape (run, quantity); equal rows are replicates.
+    """
     index = np.unique(position, axis=0, return_inverse=True)[1]
     positions = index.max() + 1
     misfit_freedom, scatter_freedom = positions - coefficients, len(value) - positions
@@ -256,17 +360,20 @@ def _lack_of_fit(rss: float, coefficients: int, value: Array, position: Array) -
     return float(stats.f.sf(f, misfit_freedom, scatter_freedom))
 
 
+def jackknife_error(leave_one_out: Sequence[Array | float]) -> Array:
+    """Return √((S − 1)/S Σ (x_s − x̄)²) over the S values that each leave out one seed.
+
+    NaN for a single seed.
+    """
+    values = np.asarray(leave_one_out)
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.asarray(np.sqrt((len(values) - 1) * values.var(axis=0)))
+
+
 def _hold_out(design: Array, value: Array, largest: NDArray[np.bool_]) -> tuple[float, float]:
     """Return the mean prediction for the largest depth from the others, and its measured mean."""
     if not largest.any():
         return np.nan, np.nan
     coefficients = _least_squares(design[~largest], value[~largest])
     return float((design[largest] @ coefficients).mean()), float(value[largest].mean())
-
-
-def _jackknife_error(leave_one_out: Sequence[Array | float]) -> Array:
-    """Return √((S − 1)/S Σ (x_s − x̄)²) over the S values that each leave out one seed."""
-    values = np.asarray(leave_one_out)
-    if len(values) < 2:
-        return np.full(values.shape[1:], np.nan)
-    return np.asarray(np.sqrt((len(values) - 1) * values.var(axis=0)))
