@@ -9,6 +9,7 @@ space := $(empty) $(empty)
 SMOKE := --configfile config/config.yaml config/smoke.yaml
 
 .DEFAULT_GOAL := study
+.PRECIOUS: .venv/installed .venv-benchmark/installed
 .PHONY: study smoke smoke-mechanism test benchmark quotations check format docs clean status unlock
 .PHONY: figure smoke-figure smoke-report clean-smoke
 

@@ -9,6 +9,8 @@ from typing import Any
 VALUES = ("settings", "where")
 """Entries in which null is a value: only a substrate knows whether its settings can be null."""
 
+NAMING = ("corrects",)
+"""Entries of a system that name another one."""
 NEEDED = ("systems", "panel", "statistics")
 """What no study can do without: null stays there, and is refused."""
 
@@ -25,15 +27,12 @@ def without_dropped(config: Any) -> Any:
     needed = {name: None for name in NEEDED if name in config and config[name] is None}
     kept = {**_without_null(config), **needed}
     dropped = _null_in(config.get("systems"))
-    for section, entry in (
-        ("statistics", "uniqueness"),
-        ("panel", "published"),
-        ("panel", "corrected"),
-    ):
-        _lose(kept.get(section), entry, dropped)
-    _lose(kept.get("statistics"), "partition_grid", dropped)
+    for section in (kept.get("statistics"), kept.get("panel")):
+        for entry in list(_names(section)):
+            _lose(section, entry, dropped)
     for system in _values(kept.get("systems")):
-        _lose(system, "corrects", dropped)
+        for entry in NAMING:
+            _lose(system, entry, dropped)
     if isinstance(mechanism := kept.get("mechanism"), dict):
         _lose_sweeps(mechanism, config["mechanism"], dropped)
         _lose_checks(mechanism.get("checks"), dropped)
@@ -56,6 +55,10 @@ def _null_in(entries: Any) -> set[str]:
 
 def _items(entries: Any) -> Collection[tuple[str, Any]]:
     return entries.items() if isinstance(entries, dict) else ()
+
+
+def _names(entries: Any) -> Collection[str]:
+    return entries.keys() if isinstance(entries, dict) else ()
 
 
 def _values(entries: Any) -> Collection[Any]:
@@ -96,12 +99,12 @@ def _lose_sweeps(
     for sweep in _values(mechanism.get("sweeps")):
         _lose(sweep, "untrained", dropped)
     for panels in _values(mechanism.get("figures")):
-        for title in panels if isinstance(panels, dict) else ():
+        for title in _names(panels):
             _lose(panels, title, dropped)
 
 
 def _lose_checks(checks: Any, systems: Collection[str]) -> None:
-    for name in list(checks) if isinstance(checks, dict) else ():
+    for name in list(_names(checks)):
         _lose(checks, name, systems)
     if isinstance(checks, dict) and "observables" not in checks:
         checks.pop("observed_as", None)

@@ -119,9 +119,8 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
                 f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
                 f"{suggestion(system.corrects, systems)}"
             )
-    panel = {
-        name: tuple(config["panel"][name]) for name in schema["properties"]["panel"]["properties"]
-    }
+    panels = entries_as_declared(config["panel"], schema["properties"]["panel"]["properties"])
+    panel = {name: tuple(members) for name, members in panels.items()}
     _check_panel(panel, systems)
     _check_folders(config.get("pathvars", {}))
     statistics = config["statistics"]

@@ -1,7 +1,9 @@
 """The study on a real SLURM: `snakemake --profile slurm` from a clone, and what may go wrong."""
 
 import re
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 from throwaway_cluster import NODES
@@ -66,6 +68,14 @@ def test_each_job_asked_for_what_its_rule_says(on_slurm):
     assert state["TimeLimit"] == "00:10:00"
     assert state["NumCPUs"] == "1"
     assert all(int(job["NumCPUs"]) <= 4 for job in jobs.values())
+
+
+def test_the_paths_of_checkout_and_python_may_have_spaces(cluster, untouched, tmp_path):
+    (tmp_path / "p y").symlink_to(sys.prefix)
+    copy = untouched.copy(tmp_path / "a b ü")
+    checkout = replace(copy, launcher=(str(tmp_path / "p y/bin/python"),))
+    checkout.snakemake("--profile", "slurm", *QUICK_POLLS, *NO_RETRIES, "results/states/chain.nc")
+    assert (checkout.root / "results/states/chain.nc").is_file()
 
 
 def test_a_cancelled_job_is_named_and_the_next_run_makes_up_for_it(cluster, fresh, finished):

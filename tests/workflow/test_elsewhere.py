@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+from dataclasses import replace
 
 import pytest
 from checkout import MINI_STUDY, ROOT, Checkout
@@ -23,7 +25,9 @@ def test_a_line_without_quotes_is_found():
 
 
 def test_spaces_umlauts_and_quotes_in_every_folder_of_a_run(untouched, finished, tmp_path):
-    checkout = untouched.copy(tmp_path / "a b ü 'c'" / "fim tiers")
+    (tmp_path / "p y").symlink_to(sys.prefix)
+    copy = untouched.copy(tmp_path / "a b ü 'c'" / "fim tiers")
+    checkout = replace(copy, launcher=(str(tmp_path / "p y/bin/python"),))
     checkout.environment["TMPDIR"] = str(tmp_path / "t m ü")
     os.mkdir(checkout.environment["TMPDIR"])
     folders = "pathvars: {results: 'my results ü', logs: 'my logs'}\n"

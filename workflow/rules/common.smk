@@ -313,13 +313,20 @@ def prepare_shell():
         f"export PYTHONPATH={shlex.quote(str(SOURCE.resolve()))}"
         "${{PYTHONPATH:+:$PYTHONPATH}}",  # where a substrate finds a model of the user's
         f"export FIMTIERS_CAUSES={shlex.quote(str(CAUSES))}",
-        "export PYTHONHASHSEED=0",
+        "export PYTHONHASHSEED=0 PYTHONUTF8=1",
     ]
     if not workflow.deployment_settings.deployment_method:
-        lines.append(
-            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-        )
+        lines.append(f"export PATH={shlex.quote(str(Path(sys.prefix, 'bin')))}:$PATH")
     shell.prefix("set -euo pipefail; " + "; ".join(lines) + "; ")
+
+
+def prepare_submission():
+    """Let the path of Python have spaces where jobs are submitted.
+
+    Snakemake pastes it, as it is, into the command of a SLURM job, and again into that of its step.
+    """
+    if Path(sys.executable).exists():  # a path that is quoted already does not
+        sys.executable = shlex.quote(sys.executable)
 
 
 def prepare_cache():
@@ -337,6 +344,7 @@ def prepare_cache():
 
 
 prepare_shell()
+prepare_submission()
 prepare_cache()
 
 
