@@ -26,6 +26,13 @@ def test_figures_are_numbered_from_one_without_a_gap(study):
     ]
 
 
+def test_the_order_of_entries_does_not_count(study):
+    figures = dict(reversed(CONFIG["mechanism"]["figures"].items()))
+    config = {**CONFIG, "mechanism": {**CONFIG["mechanism"], "figures": figures}}
+    turned = read_study(config, yaml.safe_load(SCHEMA.read_text()))
+    assert figure_numbers(turned) == figure_numbers(study)
+
+
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
