@@ -198,15 +198,18 @@ def statistics_settings(*entries):
 
 def data_targets(systems):
     """The data files of systems: states, those of each point where it has a job of its own, F, tiers."""
-    stages = ["states", "fisher", "tiers"]
+    owners = [name for name in systems if not STUDY.systems[name].states_of]
     points = [
         f"<results>/states/{name}/{point}.nc"
-        for name in systems
+        for name in owners
         if STUDY.systems[name].split
         for point, _ in STUDY.systems[name].points()
     ]
-    files = collect("<results>/{stage}/{system}.nc", stage=stages, system=systems)
-    return [*points, *files]
+    states = collect("<results>/states/{system}.nc", system=owners)
+    files = collect(
+        "<results>/{stage}/{system}.nc", stage=["fisher", "tiers"], system=systems
+    )
+    return [*points, *states, *files]
 
 
 def statistics_targets():
