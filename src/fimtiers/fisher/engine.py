@@ -22,6 +22,10 @@ from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
 from fimtiers.fisher.tracked import mapped
 
 
+HALF = {torch.bfloat16, torch.float16}
+"""Dtypes whose rounding hides whether summands cancel."""
+
+
 class Engine:
     """One model, one objective, and what is known of where samples are at each site.
 
@@ -203,7 +207,11 @@ class Engine:
         unknown = self._locate(guessing)
         labels = Labels(self.interception, losses, unknown, self.samples) if unknown else None
         collector = SquareCollector(
-            self.sums, self.sites, self.interception.stand_ins, self.symmetry
+            self.sums,
+            self.sites,
+            self.interception.stand_ins,
+            # What cancels in coarse numbers need not cancel.
+            None if HALF & self.interception.computed_in else self.symmetry,
         )
 
         def receive(site: Site, gradient: Tensor, saved: tuple[Tensor, ...]) -> None:

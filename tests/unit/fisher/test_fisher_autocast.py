@@ -110,3 +110,24 @@ def test_coupling_is_refused_under_autocast():
 
     with torch.autocast("cpu", torch.bfloat16), pytest.raises(SampleCouplingError):
         diagonal(Coupled(), single_precision_loss, (VECTORS, None))
+
+
+def test_what_cancels_in_half_precision_is_not_flagged():
+    """Summands that differ by less than bfloat16 tells are equal there, and their difference 0."""
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.shift, self.layer = nn.Parameter(torch.zeros(3)), nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.layer(x + self.shift).squeeze(2)
+
+    x = torch.ones(6, 2, 3)
+
+    def loss(outputs, _):
+        return outputs[:, 0] * 1.001 - outputs[:, 1]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not diagonal(Odd(), loss, (x, None)).symmetric
