@@ -21,7 +21,6 @@ from fimtiers.fisher.symmetry import SymmetryDetector
 from fimtiers.fisher.tape import MixedSamplesError, Site, SquareCollector
 from fimtiers.fisher.tracked import mapped
 
-
 HALF = {torch.bfloat16, torch.float16}
 """Dtypes whose rounding hides whether summands cancel."""
 

@@ -390,9 +390,13 @@ def _one_row_for_all(name: str, args: Sequence[Any], samples: int) -> bool:
 
 
 def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -> bool:
-    """Return whether the first axis counts samples, by its length or by what it is a view of."""
+    """Return whether the first axis counts samples, by its length or by what it is a view of.
+
+    Another axis of the same length might count them as well. The check need not tell them apart,
+    where one token or sample outweighs all others, so such a shape shows nothing.
+    """
     if len(shape) > 0 and shape[0] == samples:
-        return True
+        return samples not in shape[1:]
     base = saved[0]._base if saved else None
     return (
         base is not None
@@ -400,6 +404,7 @@ def _shows_samples(shape: torch.Size, saved: tuple[Tensor, ...], samples: int) -
         and shape[0] % samples == 0
         and base.ndim > 1
         and base.shape[0] == samples
+        and samples not in base.shape[1:]
         and saved[0].shape[0] == shape[0]
         and saved[0].numel() == base.numel()
         and saved[0].is_contiguous()

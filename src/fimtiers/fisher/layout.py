@@ -130,29 +130,39 @@ def find_layout(
     bool
         Whether another layout fits as well, since many gradients are zero.
     """
-    if gathered and (ragged := _find_ragged(plain, labelled, weights, samples)):
+    # Powers of two scale exactly. What fits but for small residuals may be another layout in which
+    # one sample or token outweighs all others.
+    ragged, is_exact = (
+        _find_ragged(plain, labelled, weights, samples) if gathered else (None, False)
+    )
+    if ragged is not None and is_exact:
         return ragged, False
-    fitting = _fitting(plain, labelled, weights, samples)
-    if first := next(fitting, None):
-        return first, next(fitting, None) is not None
-    return _find_ragged(plain, labelled, weights, samples), False
+    fitting = list(_fitting(plain, labelled, weights, samples))
+    exact = [block for block, block_is_exact in fitting if block_is_exact]
+    if exact:
+        return exact[0], len(exact) > 1
+    if not gathered:
+        ragged, is_exact = _find_ragged(plain, labelled, weights, samples)
+    if fitting and (ragged is None or not (is_exact or gathered)):
+        return fitting[0][0], len(fitting) > 1
+    return ragged, False
 
 
 def _fitting(
     plain: Tensor, labelled: Sequence[Tensor], weights: Sequence[Tensor], samples: int
-) -> Iterator[Block]:
-    """Yield the layouts along an axis that gradients allow."""
+) -> Iterator[tuple[Block, bool]]:
+    """Yield the layouts along an axis that gradients allow, and whether without any residual."""
     for axis, length in enumerate(plain.shape):
         if length % samples:
             continue
         for slow in (True, False) if length > samples else (True,):
             block = Block(axis, slow)
-            gradient = block.front(plain, axis, samples)
-            if all(
-                _is_scaled(block.front(g, axis, samples), gradient, w)
-                for g, w in zip(labelled, weights, strict=True)
-            ):
-                yield block
+            front = block.front(plain, axis, samples)
+            scaled = [
+                (block.front(g, axis, samples), w) for g, w in zip(labelled, weights, strict=True)
+            ]
+            if all(_is_scaled(g, front, w) for g, w in scaled):
+                yield block, all(_is_scaled(g, front, w, exactly=True) for g, w in scaled)
 
 
 def fits(
@@ -179,18 +189,22 @@ def fits(
     )
 
 
-def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor) -> bool:
+def _is_scaled(labelled: Tensor, plain: Tensor, weights: Tensor, exactly: bool = False) -> bool:
     """Return whether each entry of the first axis is scaled by its weight, however small."""
-    residual = labelled / weights.to(plain.dtype).reshape(-1, *(1,) * (plain.ndim - 1)) - plain
+    expected = weights.to(plain.dtype).reshape(-1, *(1,) * (plain.ndim - 1))
+    residual = labelled / expected - plain
+    if exactly:
+        return not bool(residual.any())
     size = _largest_by_row(plain)
     return bool((_largest_by_row(residual) <= TOLERANCE * size + NOISE * size.max()).all())
 
 
 def _find_ragged(
     plain: Tensor, labelled: Sequence[Tensor], weights: Sequence[Tensor], samples: int
-) -> Ragged | None:
+) -> tuple[Ragged | None, bool]:
+    """Return to which sample each row belongs, if to one, and whether without any residual."""
     if plain.ndim == 0:
-        return None
+        return None, False
     size = _largest_by_row(plain)
     sample = torch.zeros(len(size), dtype=torch.long, device=plain.device)
     for digit, gradient in enumerate(labelled):
@@ -198,10 +212,11 @@ def _find_ragged(
         exponent = torch.log2(ratio.where(ratio > 0, 1.0)).round().long().clamp(0, BASE - 1)
         sample += exponent * BASE**digit
     sample = sample.clamp(max=samples - 1)
-    for gradient, weight in zip(labelled, weights, strict=True):
-        if not _is_scaled(gradient, plain, weight[sample]):
-            return None
-    return Ragged(_pad_by_sample(sample, samples))
+    scaled = [(g, w[sample]) for g, w in zip(labelled, weights, strict=True)]
+    if not all(_is_scaled(g, plain, w) for g, w in scaled):
+        return None, False
+    is_exact = all(_is_scaled(g, plain, w, exactly=True) for g, w in scaled)
+    return Ragged(_pad_by_sample(sample, samples)), is_exact
 
 
 def _largest_by_row(values: Tensor) -> Tensor:

@@ -106,3 +106,24 @@ def test_networks_that_differ_in_a_setting_are_not_stacked():
     for model, found in zip(models, diagonal_ensemble(models, wavy, (x, None)), strict=True):
         for name, f in by_definition(model, wavy, x, None).items():
             torch.testing.assert_close(found[name], f, rtol=1e-9, atol=1e-24)
+
+
+@pytest.mark.parametrize("kind", ["linear", "flattened"])
+def test_one_token_that_outweighs_all_others_does_not_hide_where_samples_are(kind):
+    """A wrong guess differs from the loop by less than its tolerance then, but in every entry."""
+    for seed in range(5):
+        x = torch.randn(4, 2, 4, generator=torch.Generator().manual_seed(seed)).double()
+        model = TimeFirst(kind)
+
+        def weighted(outputs, weights):
+            return (weights * outputs.square().sum(2)).sum(1)
+
+        weights = torch.ones(4, 2, dtype=torch.float64)
+        weights[0, 0] = 1e8
+        found = diagonal(model, weighted, (x, weights))
+        for name, p in model.named_parameters():
+            f = torch.zeros_like(p)
+            for n in range(4):
+                loss = weighted(model(x[n : n + 1]), weights[n : n + 1]).sum()
+                f += torch.autograd.grad(loss, p)[0].square() / 4
+            torch.testing.assert_close(found[name], f, rtol=1e-11, atol=0)
