@@ -9,7 +9,7 @@ from typing import Any
 VALUES = ("settings", "where")
 """Entries in which null is a value: only a substrate knows whether its settings can be null."""
 
-NAMING = ("corrects",)
+NAMING = ("corrects", "control_of")
 """Entries of a system that name another one."""
 NEEDED = ("systems", "panel", "statistics")
 """What no study can do without: null stays there, and is refused."""

@@ -13,7 +13,9 @@ from fimtiers.schema_faults import StudyError, suggestion
 from fimtiers.study import Study, read_study
 from fimtiers.sweeps import read_figures
 
-OF_A_PANEL = ("dichotomy", "log_fisher", "thresholds", "invariants")
+OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
+"""Figures of the mechanism that show something else than tier ratios along sweeps."""
+OF_A_PANEL = ("dichotomy", "relative", "log_fisher", "thresholds", "invariants")
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 
 
@@ -21,9 +23,11 @@ def figure_numbers(study: Study) -> dict[str, int]:
     """Return the number of each figure of a study, from 1, by the name of its files.
 
     A figure of the mechanism that is not drawn keeps its number, so that a small study has the
-    numbers of the study that it was made from.
+    numbers of the study that it was made from. The order of entries does not count.
     """
-    mechanism = study.config.get("mechanism", {}).get("figures", {})
+    entries = study.config.get("mechanism", {}).get("figures", {})
+    mechanism = [figure for figure in OF_THEIR_OWN if figure in entries]
+    mechanism += sorted(set(entries) - set(OF_THEIR_OWN))
     names = [f"{figure}_{panel}" for figure in OF_A_PANEL for panel in study.panel]
     names += ["margin", *(f"mechanism_{figure}" for figure in mechanism)]
     return {name: number for number, name in enumerate(names, start=1)}

@@ -60,14 +60,16 @@ def describe_systems(
     DataFrame
         One row per system: ``system``, ``group``, ``substrate``, ``seeds``, ``points``, their
         number, ``settings``, a setting that is swept with all its values, and, for each stage,
-        ``STAGE_code``. Equal hashes mean equal code.
+        ``STAGE_code``. Equal hashes mean equal code; a system that measures the states of another
+        has none of its own.
     """
     systems: dict[str, dict[str, Any]] = {}
     for stage, files in stages.items():
         for file in files:
             job = json.loads(file["settings"])
-            row = systems.setdefault(job["system"], _description(job, groups))
-            row[f"{stage}_code"] = file["code"]
+            row = systems.setdefault(job["system"], {})
+            # States do not know the settings that only later stages read.
+            row.update({**_description(job, groups), f"{stage}_code": file["code"]})
     return pd.DataFrame(systems.values())
 
 

@@ -98,7 +98,9 @@ def _allowed(error: Any) -> str:
     limit = error.validator_value
     match error.validator:
         case "enum":
-            return f"allowed: {', '.join(map(str, limit))}"
+            quoted = isinstance(error.instance, bool) and str(error.instance).lower() in limit
+            hint = '; write it in quotes, "true" is a word here' if quoted else ""
+            return f"allowed: {', '.join(map(str, limit))}{hint}"
         case "type":
             kinds = limit if isinstance(limit, str) else " or ".join(limit)
             return f"expected {kinds}{_as_number(error.instance, limit)}"

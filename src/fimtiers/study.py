@@ -23,11 +23,19 @@ ONLY_POINT = "single"
 FEWEST_IN_GROUP = 2
 DEEPEST = 20
 LARGEST = 2**63
+PROBES = "probes"
+FISHER_STAGE = "fisher"
+"""Value of ``stage`` in the schema of a setting on which states do not depend."""
+INHERITED = ("substrate", "seeds", "settings", "sweep", "memory", "runtime")
+"""What a system that measures the states of another takes over from it."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One configured entry of the study, with every default filled in."""
+    """One configured entry of the study, with every default filled in.
+
+    ``fisher_settings`` are those that only the Fisher stage reads: states do not depend on them.
+    """
 
     name: str
     label: str
@@ -37,8 +45,11 @@ class System:
     settings: Mapping[str, Any]
     sweep: Mapping[str, tuple[Any, ...]]
     split: bool
+    states_of: str | None
+    fisher_settings: frozenset[str]
     ratio_rule: str
     corrects: str | None
+    control_of: str | None
     published_as: str
     probe_counts: tuple[int, ...]
     memory: int
@@ -57,9 +68,22 @@ class System:
             for values in combinations
         ]
 
-    def job(self, points: list[str] | None = None, **extra: Any) -> str:
+    def state_job(self, points: list[str] | None = None) -> str:
+        """Give the settings of one job that builds states, as `job` does."""
+        return self.job(points, without=self.fisher_settings)
+
+    def job(
+        self,
+        points: list[str] | None = None,
+        without: frozenset[str] = frozenset(),
+        **extra: Any,
+    ) -> str:
         """Give the settings of one job as JSON: what the numbers depend on, and nothing else."""
-        chosen = [pair for pair in self.points() if points is None or pair[0] in points]
+        chosen = [
+            (point, {name: value for name, value in settings.items() if name not in without})
+            for point, settings in self.points()
+            if points is None or point in points
+        ]
         return json.dumps(
             {
                 "system": self.name,
@@ -106,7 +130,7 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         Naming the entry, its value and what is allowed.
     """
     _check_plain(config, ("config",))
-    config = without_dropped(config)
+    config = _with_inherited(without_dropped(config))
     check(config, schema, "config")
     config = {**config, "statistics": _with_defaults(config["statistics"], schema)}
     systems = {
@@ -114,17 +138,20 @@ def read_study(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Study:
         for name, entry in config["systems"].items()
     }
     for name, system in systems.items():
-        if system.corrects is not None and system.corrects not in systems:
-            raise StudyError(
-                f"systems.{name}.corrects: {system.corrects!r} is not a system of this study"
-                f"{suggestion(system.corrects, systems)}"
-            )
+        for entry in ("corrects", "control_of"):
+            other = getattr(system, entry)
+            if other is not None and other not in systems:
+                raise StudyError(
+                    f"systems.{name}.{entry}: {other!r} is not a system of this study"
+                    f"{suggestion(other, systems)}"
+                )
     panels = entries_as_declared(config["panel"], schema["properties"]["panel"]["properties"])
     panel = {name: tuple(members) for name, members in panels.items()}
     _check_panel(panel, systems)
     _check_folders(config.get("pathvars", {}))
     statistics = config["statistics"]
-    for member in [*statistics.get("uniqueness", ()), statistics.get("partition_grid")]:
+    lists = [name for entry in ("uniqueness", "controls") for name in statistics.get(entry, ())]
+    for member in [*lists, statistics.get("partition_grid")]:
         if member is not None and member not in systems:
             raise StudyError(
                 f"statistics: {member!r} is not a system of this study"
@@ -163,6 +190,61 @@ def substrate_settings(substrate: str) -> dict[str, dict[str, Any]]:
 def substrate_names() -> list[str]:
     """Names of all substrates that a study can use."""
     return sorted(p.stem for p in SUBSTRATES.glob("*.py") if not p.stem.startswith("_"))
+
+
+def _with_inherited(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill in what a system takes over from the one whose states it measures.
+
+    Raises
+    ------
+    StudyError
+        If that one is none of the study or has no states of its own, or if a setting that its
+        states depend on is given again.
+    """
+    if not (isinstance(config, dict) and isinstance(systems := config.get("systems"), dict)):
+        return config  # which the schema refuses in words
+    filled = {}
+    for name, entry in systems.items():
+        filled[name] = entry
+        if isinstance(entry, dict) and "states_of" in entry:
+            filled[name] = _inherit(name, entry, systems)
+    return {**config, "systems": filled}
+
+
+def _inherit(name: str, entry: Mapping[str, Any], systems: Mapping[str, Any]) -> Mapping[str, Any]:
+    where, owner = f"systems.{name}", entry["states_of"]
+    source = systems.get(owner) if isinstance(owner, str) else None
+    if not isinstance(source, dict) or "states_of" in source or "substrate" not in source:
+        owners = [
+            other
+            for other, candidate in systems.items()
+            if isinstance(candidate, dict) and "states_of" not in candidate
+        ]
+        raise StudyError(
+            f"{where}.states_of: {owner!r} is not a system of this study with states of its own"
+            f"{suggestion(owner, owners)}"
+        )
+    given = entry.get("settings", {})
+    taken = {key: source[key] for key in INHERITED if key in source}
+    again = [key for key in ("substrate", "seeds", "sweep", "split") if key in entry]
+    if not isinstance(given, dict) or not isinstance(source.get("settings", {}), dict):
+        return {**taken, **entry}  # which the schema refuses in words
+    try:
+        own = {*_fisher_settings(substrate_settings(source["substrate"])), PROBES}
+    except StudyError:
+        own = set(given)  # said of the other system
+    again += [f"settings.{key}" for key in given if key not in own]
+    if again:
+        raise StudyError(
+            f"{where}.{again[0]}: the states are those of {owner!r}, which sets it; allowed "
+            f"under settings: {', '.join(sorted(own))}"
+        )
+    return {**taken, **entry, "settings": {**source.get("settings", {}), **given}}
+
+
+def _fisher_settings(table: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Return the settings that are marked as read by the Fisher stage alone."""
+    return frozenset(name for name, schema in table.items() if schema.get("stage") == FISHER_STAGE)
 
 
 def _check_plain(value: Any, path: tuple[str, ...]) -> None:
@@ -234,8 +316,11 @@ def _system(name: str, entry: Mapping[str, Any]) -> System:
         settings={**defaults, **given},
         sweep=sweep,
         split=entry.get("split", False),
+        states_of=entry.get("states_of"),
+        fisher_settings=_fisher_settings(table),
         ratio_rule=entry.get("ratio_rule", "none"),
         corrects=entry.get("corrects"),
+        control_of=entry.get("control_of"),
         published_as=entry.get("published_as", name),
         probe_counts=tuple(entry.get("probe_counts", ())),
         memory=entry.get("memory", 700),

@@ -19,22 +19,27 @@ def study():
 def test_figures_are_numbered_from_one_without_a_gap(study):
     numbers = figure_numbers(study)
     assert sorted(numbers.values()) == list(range(1, len(numbers) + 1))
-    assert list(numbers)[:3] == [
-        "dichotomy_published",
-        "dichotomy_corrected",
-        "log_fisher_published",
-    ]
+    panels = len(study.panel)
+    assert list(numbers)[:2] == ["dichotomy_published", "dichotomy_corrected"]
+    assert list(numbers)[panels] == "relative_published"
+
+
+def test_the_order_of_entries_does_not_count(study):
+    figures = dict(reversed(CONFIG["mechanism"]["figures"].items()))
+    config = {**CONFIG, "mechanism": {**CONFIG["mechanism"], "figures": figures}}
+    turned = read_study(config, yaml.safe_load(SCHEMA.read_text()))
+    assert figure_numbers(turned) == figure_numbers(study)
 
 
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
         ("2", {"dichotomy_corrected"}),
-        ("dichotomy", {"dichotomy_published", "dichotomy_corrected"}),
+        ("dichotomy", {f"dichotomy_{panel}" for panel in CONFIG["panel"]}),
         ("margin", {"margin"}),
         ("depth_law", {"mechanism_depth_law"}),
         ("mechanism_depth_law", {"mechanism_depth_law"}),
-        ("log", {"log_fisher_published", "log_fisher_corrected"}),
+        ("log", {f"log_fisher_{panel}" for panel in CONFIG["panel"]}),
         ("activations", {"mechanism_activations"}),
     ],
 )
@@ -79,8 +84,8 @@ def test_the_page_of_results_has_every_number_of_the_default_study_and_the_table
     )
     for _, name, _, tables in rows:
         figure = name.removesuffix("_PANEL").removeprefix("mechanism_")
-        rule = figure if f"rule plot_{figure}:" in rules else "sweeps"
-        text = rules.split(f"rule plot_{rule}:")[1].split("    output:")[0]
+        rule = figure if re.search(rf"plot_{figure}(?: with)?:", rules) else "sweeps"
+        text = re.split(rf"plot_{rule}(?: with)?:", rules)[1].split("    output:")[0]
         inputs = re.findall(r'"<results>/([^"]+)"', text)
         for table in inputs:
             shown = table.replace("{panel}", "PANEL").replace("{system}", "SYSTEM")

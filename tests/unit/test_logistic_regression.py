@@ -76,7 +76,7 @@ def test_given_labels_agree_with_autograd_at_every_training_point():
 
 
 def test_model_labels_average_autograd_over_the_models_own_predictions():
-    chosen = settings(**SMALL, protocol="corrected", labels="model")
+    chosen = settings(**SMALL, protocol="corrected", definition="true")
     state = logistic_regression.build_state(chosen, np.array([5]))
     result = logistic_regression.fisher_diagonal(chosen, state)
     theta = torch.tensor(state.theta[0])
@@ -88,6 +88,36 @@ def test_model_labels_average_autograd_over_the_models_own_predictions():
     )
     np.testing.assert_allclose(result.fim[0], expected.numpy() / 25, rtol=1e-12)
     assert result.definition == "true"
+
+
+def test_the_true_fisher_is_that_of_probabilities_differentiated_numerically():
+    """Σ_c p_c (∂ ln p_c)² by central differences, point by point: no closed form, no autograd."""
+    chosen = settings(**SMALL, protocol="corrected", definition="true")
+    state = logistic_regression.build_state(chosen, np.array([3]))
+    theta, inputs = state.theta[0], state.fixed["input"][1][0]
+
+    def log_probability(theta):
+        logits = inputs @ theta[:12].reshape(4, 3) + theta[12:]
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    step = 1e-5
+    probability = np.exp(log_probability(theta))
+    for i, shift in enumerate(step * np.eye(15)):
+        slope = (log_probability(theta + shift) - log_probability(theta - shift)) / (2 * step)
+        expected = (probability * slope**2).sum(axis=1).mean()
+        result = logistic_regression.fisher_diagonal(chosen, state).fim[0, i]
+        assert result == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_two_definitions_disagree_where_the_model_has_not_learnt_its_labels(panel):
+    defaults, state = panel
+    loss, true = (
+        logistic_regression.fisher_diagonal(
+            defaults | {"protocol": "corrected", "definition": definition}, state
+        ).fim
+        for definition in ("loss", "true")
+    )
+    assert (tier_ratio(loss) > 1.3 * tier_ratio(true)).all()
 
 
 def test_training_follows_gradient_descent_by_autograd():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from fimtiers import fisher as fisher_engine
 from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.initialisation import INITIALISATIONS
 from fimtiers.records import State
@@ -145,6 +146,80 @@ def test_fisher_diagonal_is_the_mean_square_of_single_sample_gradients(activatio
             loss_sum += loss.item()
         np.testing.assert_allclose(result.fim[seed], (total / 40).numpy(), rtol=1e-4, atol=1e-18)
         assert result.diagnostics["probe_loss"][1][seed] == pytest.approx(loss_sum / 40, rel=1e-5)
+
+
+TINY = {"dim": 4, "width": 5, "depth": 3, "probes": 12}
+
+
+def outputs(theta, tensors, x, function=torch.tanh):
+    """The network by its definition; theta (parameter,), x (probe, dim)."""
+    parts = theta.split([tensor.size for tensor in tensors])
+    w = [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    hidden = function(function(x @ w[0].T + w[1]) @ w[2].T + w[3])
+    return hidden @ w[4].T + w[5]
+
+
+def probes_of(state, seed, count, dim):
+    generator = torch.Generator()
+    generator.set_state(torch.from_numpy(state.fixed["generator"][1][seed].copy()))
+    return torch.cat([torch.empty(1, dim).normal_(generator=generator) for _ in range(count)])
+
+
+@pytest.mark.parametrize("steps", [0, 30])
+def test_the_true_fisher_is_the_mean_squared_slope_of_each_output_by_finite_differences(steps):
+    """mean_x Σ_j (∂y_j/∂θ)² / dim, from nothing but evaluations of the network."""
+    chosen = settings(
+        **TINY, activation="tanh", steps=steps, batch=8, precision="float64", definition="true"
+    )
+    state = mlp.build_state(chosen, np.array([3, 8]))
+    result = mlp.fisher_diagonal(chosen, state)
+    assert result.definition == "true"
+    for seed in range(2):
+        generator = torch.Generator()
+        generator.set_state(torch.from_numpy(state.fixed["generator"][1][seed].copy()))
+        x = torch.cat([
+            torch.empty(1, 4, dtype=torch.float64).normal_(generator=generator) for _ in range(12)
+        ])  # fmt: skip
+        theta = torch.from_numpy(state.theta[seed]).double()
+        step = 1e-5
+        for i in range(len(theta)):
+            up, down = theta.clone(), theta.clone()
+            up[i] += step
+            down[i] -= step
+            slope = (outputs(up, state.tensors, x) - outputs(down, state.tensors, x)) / (2 * step)
+            expected = slope.square().sum(1).mean().item() / 4
+            assert result.fim[seed, i] == pytest.approx(expected, rel=1e-6, abs=1e-14)
+
+
+def test_the_true_fisher_is_the_mean_over_labels_drawn_from_the_likelihood():
+    """Labels y ~ N(net(x), dim); autograd of each probe's own loss, then the square."""
+    chosen = settings(**TINY, activation="tanh", definition="true")
+    state = mlp.build_state(chosen, np.array([1]))
+    result = mlp.fisher_diagonal(chosen, state).fim[0]
+    x = probes_of(state, 0, 12, 4)
+    theta = torch.from_numpy(state.theta[0]).requires_grad_()
+    draws, total = 400, 0.0
+    noise = torch.Generator().manual_seed(0)
+    for row in x:
+        y = outputs(theta, state.tensors, row[None])[0]
+        slopes = [torch.autograd.grad(c, theta, retain_graph=True)[0].double() for c in y]
+        labels = y.detach() + 2 * torch.empty(draws, 4).normal_(generator=noise)
+        residual = (y.detach() - labels).double() / 4  # ∂ℓ/∂y at a drawn label
+        total = total + (residual @ torch.stack(slopes)).square().mean(0)
+    # The square of a normal number has relative spread √2, less where outputs add up.
+    np.testing.assert_allclose(result, (total / 12).numpy(), rtol=5 * 2**0.5 / draws**0.5)
+    assert result.sum() == pytest.approx((total / 12).sum().item(), rel=0.03)
+
+
+def test_the_true_fisher_is_that_of_the_engine_with_exact_labels():
+    chosen = settings(dim=16, width=8, depth=2, probes=20, definition="true")
+    state = mlp.build_state(chosen, np.array([5]))
+    network = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.ReLU(), torch.nn.Linear(8, 16))
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(state.theta[0]), network.parameters())
+    x = probes_of(state, 0, 20, 16)
+    extract = fisher_engine.Extractor(network, fisher_engine.Gaussian(scale=4.0), kind="exact")
+    expected = extract((x, x)).flat().numpy()
+    np.testing.assert_allclose(mlp.fisher_diagonal(chosen, state).fim[0], expected, rtol=1e-4)
 
 
 def test_relabelling_hidden_units_relabels_the_fisher_diagonal():

@@ -88,6 +88,11 @@ def convergence_of(observations):
     return pd.concat(blocks, ignore_index=True).assign(panel="published")
 
 
+def margin_of(convergence):
+    margin = margin_by_probe_count(convergence.assign(carried=False), by="probe_factor")
+    return margin.assign(panel="published")
+
+
 def draw(figure, panel):
     """One figure of the panel, and its caption."""
     observations = observations_of(panel)
@@ -95,11 +100,11 @@ def draw(figure, panel):
     if figure == "dichotomy":
         published = intervals[np.isfinite(intervals["high"])]
         drawn = draw_dichotomy(observations, intervals, published, LABELS, 100, "Subtitle")
-        return drawn, describe_dichotomy(observations, intervals, 100)
+        return drawn, describe_dichotomy(observations, intervals, 100, LABELS)
     if figure == "log_fisher":
         histogram, summary = tabulate_log_fisher(diagonals_of(panel))
-        drawn = draw_log_fisher(histogram, summary, LABELS, GROUPS, "Subtitle")
-        return drawn, describe_log_fisher(summary, LABELS, GROUPS)
+        drawn = draw_log_fisher(histogram, summary, LABELS, GROUPS, observations, "Subtitle")
+        return drawn, describe_log_fisher(summary, LABELS, observations)
     if figure == "thresholds":
         roc, dropped = roc_curve(observations), leave_one_system_out(observations)
         table = threshold_sensitivity(observations, [10, 30, 100, 300, 1000])
@@ -109,7 +114,7 @@ def draw(figure, panel):
         drawn = draw_invariants(observations, LABELS, "Subtitle")
         return drawn, describe_invariants(observations, LABELS)
     convergence = convergence_of(observations)
-    margin = margin_by_probe_count(convergence, by="probe_factor").assign(panel="published")
+    margin = margin_of(convergence)
     drawn = draw_margin(margin, convergence, LABELS, "Subtitle")
     return drawn, describe_margin(margin, LABELS)
 
@@ -180,6 +185,44 @@ def test_infinite_seeds_are_drawn_beyond_a_broken_axis_and_stated():
     assert f"{SEEDS} values are infinite" in caption
 
 
+def test_infinite_seeds_are_drawn_hollow_over_their_positive_entries_and_stated():
+    observations = observations_of("infinite").assign(definition="response")
+    observations["positive_ratio"] = observations["value"].replace(np.inf, 700.0)
+    intervals = intervals_of(observations)
+    figure = draw_dichotomy(observations, intervals, intervals.iloc[:0], LABELS, 100, "Subtitle")
+    dots = np.concatenate([c.get_offsets()[:, 0] for c in figure.axes[0].collections])
+    assert (dots == 700.0).sum() == SEEDS
+    caption = describe_dichotomy(observations, intervals, 100, LABELS)
+    assert "700 to 700, geometric mean 700" in caption
+    assert f"squared response for: {LABELS['circuit']}" in caption
+
+
+def test_student_t_is_drawn_beside_the_bootstrap_and_is_what_is_written(monkeypatch):
+    figure, _ = draw("dichotomy", "finite")
+    row = intervals_of(observations_of("finite")).set_index("system").loc["su2"]
+    drawn = [tuple(line.get_xdata()) for line in figure.axes[0].lines]
+    assert (row["t_low"], row["t_high"]) in drawn
+    assert (row["low"], row["high"]) in drawn
+    written = [text for text, _ in drawn_texts(figure, monkeypatch)]
+    assert any(f"({row['t_low']:.2f} – {row['t_high']:.2f})" in text for text in written)
+
+
+def test_the_title_of_the_distributions_is_of_the_values_that_the_dichotomy_shows():
+    values = observations_of("finite")
+    _, caption = draw("log_fisher", "finite")
+    deep, rest = (np.log10(values.loc[values["group"] == g, "value"]) for g in ("deep", "rest"))
+    assert f"by at least {deep.min():.2f} decades in a deep seed" in caption
+    assert f"by at most {rest.max():.2f} in any other" in caption
+    assert "† is not the ratio of the marked means" in caption
+
+
+def test_every_seed_is_on_the_axis_of_the_third_statistic():
+    figure, _ = draw("invariants", "finite")
+    _, line = figure.axes
+    dots = np.concatenate([c.get_offsets()[:, 0] for c in line.collections])
+    np.testing.assert_allclose(np.sort(dots), np.sort(observations_of("finite")["gini"]))
+
+
 def test_a_panel_without_infinite_values_has_no_broken_axis():
     figure, caption = draw("dichotomy", "finite")
     assert len(figure.axes) == 1
@@ -191,11 +234,10 @@ def test_the_message_of_the_dichotomy_is_the_margin_or_the_overlap():
         {"system": ["a", "a", "b"], "group": ["deep", "deep", "rest"], "value": [8.0, 6.0, 3.0]}
     )
     intervals = pd.DataFrame({"system": ["a", "b"]})
-    assert "by a factor of 2.00" in describe_dichotomy(apart, intervals, 5)
+    assert "by a factor of 2.00" in describe_dichotomy(apart, intervals, 5, {})
     overlapping = apart.assign(value=[8.0, 2.0, 3.0])
-    assert "1 of 2 deep values do not exceed the largest other, 3.00" in describe_dichotomy(
-        overlapping, intervals, 5
-    )
+    text = describe_dichotomy(overlapping, intervals, 5, {"b": "Chain"})
+    assert "1 of 2 deep values do not exceed the largest other, 3.00 (Chain)" in text
 
 
 def test_the_bins_of_a_system_and_its_zeros_add_up_to_all_parameters():
@@ -269,31 +311,43 @@ def test_an_inversion_is_counted_in_both_statistics():
         }
     )
     text = describe_invariants(seeds, {"net": "Net", "matrix": "Matrix"})
-    assert "1 of 2 deep seeds is less concentrated than a seed of Matrix" in text
+    assert "1 of 2 deep seeds are less concentrated than some other seed by effective" in text
+    assert "1 by top mass, 0 by the Gini coefficient" in text
+    assert "one and the same other seed by rank and top mass: 1 (Net)." in text
     assert "1 of 2 deep seeds fit" in text
 
 
-@pytest.mark.parametrize(
-    ("deep", "lead"),
-    [
-        ((9.0, 8.0), "The groups stay apart"),
-        ((9.0, 2.0), "More probes close the gap"),
-        ((2.0, 1.0), "The groups overlap"),
-    ],
-)
-def test_the_message_of_the_margin_follows_the_numbers(deep, lead):
-    margin = pd.DataFrame(
-        {
-            "panel": "published",
-            "probe_factor": [1.0, 64.0],
-            "margin_ratio": np.array(deep) / 3,
-            "smallest_deep": deep,
-            "largest_rest": 3.0,
-            "smallest_deep_system": "a",
-            "largest_rest_system": "b",
-        }
-    )
-    assert describe_margin(margin, {"a": "A", "b": "B"}).startswith(lead)
+def margins(**columns):
+    table = {
+        "panel": ["published"] * 3 + ["corrected"] * 2,
+        "probe_factor": [0.25, 1.0, 64.0, 1.0, 16.0],
+        "margin_ratio": [1.2, 1.03, 0.9, 2.5, 2.4],
+        "smallest_deep": [120.0, 103.0, 90.0, 50.0, 48.0],
+        "largest_rest": [100.0, 100.0, 100.0, 20.0, 20.0],
+        "smallest_deep_system": "a",
+        "largest_rest_system": "b",
+        "smallest_deep_carried": False,
+        "largest_rest_carried": False,
+    }
+    return pd.DataFrame({**table, **columns})
+
+
+def test_the_message_of_the_margin_speaks_of_every_panel():
+    text = describe_margin(margins(), {"a": "A", "b": "B"})
+    assert "1.03 in “published” (0.90 at 64 times the probes)" in text
+    assert "2.50 in “corrected” (2.40 at 16 times the probes)" in text
+
+
+def test_a_margin_whose_end_was_measured_at_another_number_of_probes_is_neither_drawn_nor_told():
+    table = margins(smallest_deep_carried=[False, False, True, False, True])
+    text = describe_margin(table, {"a": "A", "b": "B"})
+    assert "64 times" not in text
+    assert "2.50 in “corrected”." in text
+    convergence = convergence_of(observations_of("finite"))
+    both = pd.concat([convergence, convergence.assign(panel="corrected")])
+    figure = draw_margin(table, both, {**LABELS, "a": "A", "b": "B"}, "Subtitle")
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert {tuple(line.get_xdata()) for line in dots} == {(0.25, 1.0)}
 
 
 def test_numbers_of_many_factors_of_probes_do_not_collide(monkeypatch):
@@ -301,7 +355,7 @@ def test_numbers_of_many_factors_of_probes_do_not_collide(monkeypatch):
     factors = 2.0 ** np.arange(-8, 7)
     blocks = [observations.assign(probe_factor=factor, panel="published") for factor in factors]
     convergence = pd.concat(blocks, ignore_index=True)
-    margin = margin_by_probe_count(convergence, by="probe_factor").assign(panel="published")
+    margin = margin_of(convergence)
     figure = draw_margin(margin, convergence, LABELS, "Subtitle")
     check_texts(figure, monkeypatch)
     ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
@@ -314,7 +368,7 @@ def test_a_figure_of_nothing_is_refused():
     with pytest.raises(ValueError, match="no observations"):
         draw_dichotomy(nothing, nothing, nothing, {}, 100, "")
     with pytest.raises(ValueError, match="no systems"):
-        draw_log_fisher(nothing, nothing, {}, {}, "")
+        draw_log_fisher(nothing, nothing, {}, {}, nothing, "")
     with pytest.raises(ValueError, match="ROC curve is empty"):
         draw_thresholds(nothing, nothing, nothing, nothing, {}, 100, "")
     with pytest.raises(ValueError, match="no observations"):

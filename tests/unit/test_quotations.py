@@ -69,7 +69,9 @@ def test_quotations_name_tables_that_a_rule_makes(page):
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     for table in set(read_quotations(page)["table"]) - {"", "config"}:
         name = table.removesuffix(".csv").removesuffix(".rst")
-        name = re.sub(r"^statistics/(published|corrected)/", "statistics/{panel}/", name)
+        name = re.sub(
+            r"^statistics/(published|corrected|he_control)(_loss)?/", "statistics/{panel}/", name
+        )
         made = f"<results>/{name}" in rules
         assert made or name.startswith("figures/mechanism_")
 

@@ -72,6 +72,17 @@ def test_with_the_factor_two_only_the_smallest_ranks_have_a_ratio_above_100():
     assert not above[16].any()
 
 
+def test_orthonormal_coordinates_take_half_of_the_squares_off_the_diagonal():
+    """And conserve the length of the gradient: Σ F is that of the projector, its rank."""
+    chosen = settings(size=9, ranks=[3], protocol="corrected")
+    state = random_matrix.build_state(chosen, np.array([1]))
+    entries = random_matrix.fisher_diagonal(chosen, state).fim[0]
+    orthonormal = random_matrix.fisher_diagonal(chosen | {"coordinates": "orthonormal"}, state)
+    factor = np.where(np.eye(9)[np.triu_indices(9)] == 1, 1, 0.5)
+    np.testing.assert_allclose(orthonormal.fim[0], factor * entries, rtol=1e-12)
+    assert orthonormal.fim.sum() == pytest.approx(3, rel=1e-12)
+
+
 @pytest.mark.parametrize("rank", [1, 3, 6])
 def test_projectors_are_symmetric_idempotent_and_have_the_rank_as_trace(rank):
     a = np.random.default_rng(0).standard_normal((6, 6))

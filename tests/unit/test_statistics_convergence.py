@@ -124,3 +124,21 @@ def test_the_margin_is_reported_for_every_probe_count_in_order():
     assert margins["separated"].tolist() == [True, False]
     np.testing.assert_allclose(margins["margin_nats"], np.log([88.8 / 86, 82.8 / 86]))
     assert margins["smallest_deep_system"].tolist() == ["net", "net"]
+    assert "carried_systems" not in margins
+
+
+def test_a_margin_says_which_of_its_ends_were_measured_at_another_number_of_probes():
+    table = pd.DataFrame(
+        {
+            "system": ["net", "net", "chain", "chain", "other", "other"],
+            "group": ["deep", "deep", "rest", "rest", "rest", "rest"],
+            "probe_factor": [1, 4] * 3,
+            "value": [90.0, 80.0, 50.0, 40.0, 45.0, 45.0],
+            "carried": [False, False, False, False, False, True],
+        }
+    )
+    margins = margin_by_probe_count(table)
+    assert margins["largest_rest_system"].tolist() == ["chain", "other"]
+    assert margins["largest_rest_carried"].tolist() == [False, True]
+    assert margins["smallest_deep_carried"].tolist() == [False, False]
+    assert margins["carried_systems"].tolist() == [0, 1]

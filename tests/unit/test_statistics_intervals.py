@@ -56,6 +56,38 @@ def test_no_published_pooled_interval_contains_the_threshold(intervals):
     assert not intervals["crosses_threshold"].any()
 
 
+def test_over_seeds_and_not_over_pooled_widths_the_trained_interval_is_from_287_to_395(intervals):
+    trained = intervals.set_index("system").loc["nn_trained_pooled"]
+    assert trained["seeds"] == 5
+    assert (round(trained["t_low"]), round(trained["t_high"])) == (287, 395)
+    assert (round(trained["low"]), round(trained["high"])) == (246, 468)
+    assert not trained["t_crosses_threshold"]
+
+
+def test_student_t_is_wider_than_the_bootstrap_for_three_to_six_seeds(intervals):
+    one_point = intervals[intervals["n"] <= 6]
+    assert len(one_point) == 11
+    student = np.log(one_point["t_high"] / one_point["t_low"])
+    assert (student > 1.1 * np.log(one_point["high"] / one_point["low"])).all()
+
+
+def test_intervals_carry_the_definition_and_the_ratio_over_positive_entries_where_known(panel):
+    known = panel.assign(definition="loss", positive_ratio=2 * panel["value"])
+    result = panel_intervals(known).set_index("system")
+    assert set(result["definition"]) == {"loss"}
+    circuit = result.loc["boolean_circuit"]
+    assert circuit["positive_mean"] == pytest.approx(2 * circuit["geometric_mean"])
+    assert circuit["positive_smallest"] == pytest.approx(2 * circuit["smallest"])
+
+
+def test_an_infinite_value_leaves_student_t_undefined():
+    rows = {"system": "s", "group": "deep", "seed": range(3), "value": [2.0, 3.0, np.inf]}
+    table = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows).assign(system="r", group="rest")])
+    result = panel_intervals(table.assign(value=[2.0, 3.0, np.inf, 1.0, 2.0, 3.0]))
+    assert result["t_low"].isna().tolist() == [True, False]
+    assert result["t_crosses_threshold"].tolist() == [False, False]
+
+
 def test_the_width_64_network_alone_is_not_above_the_threshold_after_correction(panel):
     points = point_intervals(panel).set_index(["system", "point"])
     width_64 = points.loc[("nn_trained_pooled", "width=64")]

@@ -68,7 +68,9 @@ def small(**changes):
 def test_a_sweep_gives_one_point_for_each_value_with_every_setting_filled_in():
     points = dict(read_study(small(), SCHEMA).systems["chain"].points())
     assert list(points) == ["sites=8", "sites=16"]
-    assert points["sites=8"] == {"sites": 8, "probes": 32, "protocol": "published"}
+    assert points["sites=8"] == {
+        "sites": 8, "probes": 32, "protocol": "published", "definition": "response",
+    }  # fmt: skip
 
 
 def test_a_system_without_a_sweep_has_one_point():
@@ -293,3 +295,58 @@ def test_the_reference_of_the_configuration_is_up_to_date():
     from fimtiers.config_reference import REFERENCE, render
 
     assert REFERENCE.read_text() == render(SCHEMA), "run python -m fimtiers.config_reference"
+
+
+TRUE_NET = {"states_of": "net", "group": "deep", "settings": {"definition": "true"}}
+
+
+def test_a_system_that_measures_the_states_of_another_takes_over_all_they_depend_on():
+    study = read_study(small(systems__twin={**TRUE_NET, "probe_counts": [10, 20]}), SCHEMA)
+    twin, net = study.systems["twin"], study.systems["net"]
+    assert (twin.substrate, twin.seeds, twin.sweep) == (net.substrate, net.seeds, net.sweep)
+    assert {**net.settings, "definition": "true"} == twin.settings
+    assert twin.state_job() == net.state_job().replace('"net"', '"twin"')
+
+
+def test_states_do_not_depend_on_what_only_the_fisher_stage_reads():
+    changed = small(systems__net__settings={"width": 8, "definition": "true"})
+    before, after = (read_study(config, SCHEMA).systems["net"] for config in (small(), changed))
+    assert before.state_job() == after.state_job()
+    assert before.job() != after.job()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"states_of": "nett"}, r"systems.twin.states_of: 'nett' is not a system.*mean 'net'"),
+        ({"states_of": "twin"}, "'twin' is not a system of this study with states of its own"),
+        (
+            {"settings": {"width": 9}},
+            r"systems.twin.settings.width: the states are those of 'net', which sets it; "
+            "allowed under settings: definition, probes",
+        ),
+        ({"seeds": [1]}, r"systems.twin.seeds: the states are those of 'net'"),
+        ({"settings": {"definition": True}}, 'allowed: loss, true; write it in quotes, "true"'),
+    ],
+)
+def test_a_fault_of_a_system_without_states_of_its_own_is_named(changes, message):
+    with pytest.raises(StudyError, match=message):
+        read_study(small(systems__twin={**TRUE_NET, **changes}), SCHEMA)
+
+
+def test_a_control_of_no_system_is_refused():
+    with pytest.raises(StudyError, match=r"systems.net.control_of: 'nat' is not a system"):
+        read_study(small(systems__net__control_of="nat"), SCHEMA)
+
+
+def test_further_panels_may_be_named_as_one_likes_and_are_checked_like_the_others():
+    assert "mine" in read_study(small(panel__mine=SMALL["panel"]["published"]), SCHEMA).panel
+    with pytest.raises(StudyError, match=r"panel.mine: needs at least 2 systems of group deep"):
+        read_study(small(panel__mine=["chain", "noise"]), SCHEMA)
+
+
+def test_a_later_file_can_drop_a_panel():
+    config = small(panel__mine=None)
+    assert list(read_study(config, SCHEMA).panel) == ["published", "corrected"]
+    with pytest.raises(StudyError, match="'corrected' is missing"):
+        read_study(small(panel__corrected=None), SCHEMA)

@@ -107,6 +107,11 @@ def system_of(wildcards):
     return STUDY.systems[wildcards.system]
 
 
+def states_of(wildcards):
+    """The file of the states that a system measures, its own or those of the one it names."""
+    return f"<results>/states/{system_of(wildcards).states_of or wildcards.system}.nc"
+
+
 def substrate_module(wildcards):
     return f"fimtiers.substrates.{system_of(wildcards).substrate}"
 
@@ -193,15 +198,18 @@ def statistics_settings(*entries):
 
 def data_targets(systems):
     """The data files of systems: states, those of each point where it has a job of its own, F, tiers."""
-    stages = ["states", "fisher", "tiers"]
+    owners = [name for name in systems if not STUDY.systems[name].states_of]
     points = [
         f"<results>/states/{name}/{point}.nc"
-        for name in systems
+        for name in owners
         if STUDY.systems[name].split
         for point, _ in STUDY.systems[name].points()
     ]
-    files = collect("<results>/{stage}/{system}.nc", stage=stages, system=systems)
-    return [*points, *files]
+    states = collect("<results>/states/{system}.nc", system=owners)
+    files = collect(
+        "<results>/{stage}/{system}.nc", stage=["fisher", "tiers"], system=systems
+    )
+    return [*points, *states, *files]
 
 
 def statistics_targets():
@@ -219,7 +227,7 @@ def statistics_targets():
         "probe_limits.csv",
         "partition_free.csv",
         "partition_free.json",
-        "classifier.json",
+        "classifiers.csv",
     ]
     targets = collect(
         "<results>/statistics/{panel}/{name}", panel=STUDY.panel, name=by_panel
@@ -235,6 +243,8 @@ def statistics_targets():
     targets.append("<results>/statistics/exponents.csv")
     if "uniqueness" in STUDY.config["statistics"]:
         targets.append("<results>/statistics/uniqueness.json")
+    if "controls" in STUDY.config["statistics"]:
+        targets.append("<results>/statistics/controls.csv")
     if "partition_grid" in STUDY.config["statistics"]:
         targets.append("<results>/statistics/partition_grid.csv")
     return targets
@@ -279,11 +289,19 @@ def pick(table, names):
 
 
 def published_names(panel):
-    """What each system of a panel, or the system that it corrects, is called as published."""
+    """What each system of a panel, or the system that it corrects, is called as published.
+
+    A control is another system than the one it stands beside, and was not published.
+    """
     return {
         name: STUDY.systems[STUDY.systems[name].corrects or name].published_as
         for name in STUDY.panel[panel]
     }
+
+
+def counterpart(name):
+    """The published system that this one corrects or is a control of, if it is not its own."""
+    return STUDY.systems[name].corrects or STUDY.systems[name].control_of
 
 
 def begin_run():

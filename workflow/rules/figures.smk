@@ -5,7 +5,7 @@
 
 FIGURES = collect(
     "<results>/figures/{figure}_{panel}.{kind}",
-    figure=["dichotomy", "log_fisher", "thresholds", "invariants"],
+    figure=["dichotomy", "relative", "log_fisher", "thresholds", "invariants"],
     panel=STUDY.panel,
     kind=FIGURE_FILES,
 ) + collect("<results>/figures/margin.{kind}", kind=FIGURE_FILES)
@@ -36,7 +36,10 @@ rule plot_dichotomy:
         runtime=small_runtime,
     params:
         settings=panel_settings(
-            "threshold", published_as=published_names, number=number_of("dichotomy")
+            "threshold",
+            published_as=published_names,
+            number=number_of("dichotomy"),
+            relative=lambda panel: False,
         ),
         code=code_of("plot_dichotomy.py"),
     shell:
@@ -45,11 +48,40 @@ rule plot_dichotomy:
         "--intervals {input.intervals:q} --published {input.published:q} --output {output:q}"
 
 
+use rule plot_dichotomy as plot_relative with:
+    input:
+        observations="<results>/statistics/{panel}/observations.csv",
+        intervals="<results>/statistics/{panel}/relative_intervals.csv",
+        published=RESOURCES / "published/dichotomy.csv",
+    output:
+        svg=report(
+            "<results>/figures/relative_{panel}.svg",
+            caption="../report/relative.rst",
+            category="Headline",
+            labels=figure_labels(
+                "relative_{panel}", "The dichotomy of θ²F", panel="{panel}"
+            ),
+        ),
+        pdf="<results>/figures/relative_{panel}.pdf",
+        text="<results>/figures/relative_{panel}.rst",
+    log:
+        "<logs>/plot_relative/{panel}.log",
+    params:
+        settings=panel_settings(
+            "threshold",
+            published_as=published_names,
+            number=number_of("relative"),
+            relative=lambda panel: True,
+        ),
+        code=code_of("plot_dichotomy.py"),
+
+
 rule plot_log_fisher:
     input:
-        lambda wildcards: collect(
+        fisher=lambda wildcards: collect(
             "<results>/fisher/{system}.nc", system=STUDY.panel[wildcards.panel]
         ),
+        observations="<results>/statistics/{panel}/observations.csv",
     output:
         svg=report(
             "<results>/figures/log_fisher_{panel}.svg",
@@ -75,7 +107,8 @@ rule plot_log_fisher:
         code=code_of("plot_log_fisher.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/plot_log_fisher.py" --log {log:q} '
-        "--settings {params.settings:q} --fisher {input:q} --output {output:q}"
+        "--settings {params.settings:q} --fisher {input.fisher:q} "
+        "--observations {input.observations:q} --output {output:q}"
 
 
 rule plot_thresholds:

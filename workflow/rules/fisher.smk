@@ -1,13 +1,13 @@
 # Fisher diagonals of the states.
 #
-# Requires: <results>/states/{system}.nc
+# Requires: <results>/states/{system}.nc, its own or that of the system it names (`states_of`)
 # Gives:    <results>/fisher/{system}.nc, one group per point, and
 #           <results>/convergence/{system}.nc, tier ratios at several probe counts.
 
 
 rule extract_fisher:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/fisher/{system}.nc",
     log:
@@ -29,7 +29,7 @@ rule extract_fisher:
 
 rule measure_convergence:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/convergence/{system}.nc",
     log:

@@ -46,7 +46,7 @@ ruleorder: build_swept_state > build_state
 
 rule describe_sweep:
     input:
-        states="<results>/states/{system}.nc",
+        states=states_of,
         fisher="<results>/fisher/{system}.nc",
         tiers="<results>/tiers/{system}.nc",
     output:

@@ -3,8 +3,9 @@
 # Requires: the study.
 # Gives:    <results>/states/{system}.nc, one group per point.
 
-SPLIT = [name for name, system in STUDY.systems.items() if system.split]
-WHOLE = [name for name in STUDY.systems if name not in SPLIT]
+OWN_STATES = [name for name, system in STUDY.systems.items() if not system.states_of]
+SPLIT = [name for name in OWN_STATES if STUDY.systems[name].split]
+WHOLE = [name for name in OWN_STATES if name not in SPLIT]
 
 
 rule build_states:
@@ -20,7 +21,7 @@ rule build_states:
         mem_mb=memory,
         runtime=runtime,
     params:
-        settings=lambda wildcards: system_of(wildcards).job(),
+        settings=lambda wildcards: system_of(wildcards).state_job(),
         code=substrate_code("build_states.py", "build_state"),
     shell:
         'python "$FIMTIERS_SCRIPTS/build_states.py" --log {log:q} '
@@ -41,7 +42,7 @@ rule build_state:
         mem_mb=memory,
         runtime=runtime,
     params:
-        settings=lambda wildcards: system_of(wildcards).job([wildcards.point]),
+        settings=lambda wildcards: system_of(wildcards).state_job([wildcards.point]),
         code=substrate_code("build_states.py", "build_state"),
     shell:
         'python "$FIMTIERS_SCRIPTS/build_states.py" --log {log:q} '
@@ -67,7 +68,7 @@ rule gather_states:
         mem_mb=memory,
         runtime=small_runtime,
     params:
-        settings=lambda wildcards: system_of(wildcards).job(),
+        settings=lambda wildcards: system_of(wildcards).state_job(),
         code=code_of("gather_states.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/gather_states.py" --log {log:q} '

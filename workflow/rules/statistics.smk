@@ -10,8 +10,11 @@ wildcard_constraints:
 
 rule collect_observations:
     input:
-        lambda wildcards: collect(
+        tiers=lambda wildcards: collect(
             "<results>/tiers/{system}.nc", system=STUDY.panel[wildcards.panel]
+        ),
+        fisher=lambda wildcards: collect(
+            "<results>/fisher/{system}.nc", system=STUDY.panel[wildcards.panel]
         ),
     output:
         "<results>/statistics/{panel}/observations.csv",
@@ -29,7 +32,35 @@ rule collect_observations:
         code=code_of("collect_observations.py"),
     shell:
         'python "$FIMTIERS_SCRIPTS/collect_observations.py" --log {log:q} '
-        "--settings {params.settings:q} --tiers {input:q} --output {output:q}"
+        "--settings {params.settings:q} --tiers {input.tiers:q} --fisher {input.fisher:q} "
+        "--output {output:q}"
+
+
+use rule collect_observations as collect_controls with:
+    input:
+        tiers=collect(
+            "<results>/tiers/{system}.nc",
+            system=STUDY.config["statistics"].get("controls", []),
+        ),
+        fisher=collect(
+            "<results>/fisher/{system}.nc",
+            system=STUDY.config["statistics"].get("controls", []),
+        ),
+    output:
+        "<results>/statistics/controls.csv",
+    log:
+        "<logs>/collect_controls.log",
+    params:
+        settings=lambda wildcards: as_json(
+            {
+                "value": "corrected",
+                "members": [
+                    (name, STUDY.systems[name].group)
+                    for name in STUDY.config["statistics"].get("controls", [])
+                ],
+            }
+        ),
+        code=code_of("collect_observations.py"),
 
 
 rule estimate_intervals:
@@ -38,6 +69,7 @@ rule estimate_intervals:
     output:
         "<results>/statistics/{panel}/intervals.csv",
         "<results>/statistics/{panel}/point_intervals.csv",
+        "<results>/statistics/{panel}/relative_intervals.csv",
     log:
         "<logs>/estimate_intervals/{panel}.log",
     conda:
@@ -199,7 +231,7 @@ rule classify_held_out:
     input:
         observations="<results>/statistics/{panel}/observations.csv",
     output:
-        "<results>/statistics/{panel}/classifier.json",
+        "<results>/statistics/{panel}/classifiers.csv",
     log:
         "<logs>/classify_held_out/{panel}.log",
     conda:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from fimtiers.figures import OF_THEIR_OWN
 from fimtiers.sweeps import read_checks, read_figures, read_sweeps
 
 
@@ -73,7 +74,6 @@ def file_of_check(check, stage="fisher"):
 
 
 SWEEP_FIGURES = read_figures(STUDY)
-OF_THEIR_OWN = ("depth_law", "variance", "layers", "theory")
 MECHANISM_FIGURES = collect(
     "<results>/figures/mechanism_{figure}.{kind}",
     figure=SWEEP_FIGURES,

@@ -7,7 +7,7 @@
 rule aggregate_tiers:
     input:
         fisher="<results>/fisher/{system}.nc",
-        states="<results>/states/{system}.nc",
+        states=states_of,
     output:
         "<results>/tiers/{system}.nc",
     log:

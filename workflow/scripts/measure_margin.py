@@ -1,7 +1,8 @@
 """Follow the margin between the groups over the number of probes (rule measure_margin).
 
-A system that has no probes keeps its value; one that was not measured at so many probes keeps the
-value of its largest count. Both are marked as carried.
+A system that has no probes keeps its value, which is measured at any number of them. One that was
+not measured at so many probes keeps the value of its largest count, or at so few that of its
+smallest, and is marked as carried.
 """
 
 import pandas as pd
@@ -29,7 +30,8 @@ def at_factor(rows, factor):
     reached = rows.loc[rows["probe_factor"] <= factor, "probe_factor"].max()
     used = rows["probe_factor"].min() if pd.isna(reached) else reached
     chosen = rows[rows["probe_factor"] == used]
-    return chosen.assign(probe_factor=factor, carried=used != factor)
+    without_probes = "probe_count" in chosen and chosen["probe_count"].isna().all()
+    return chosen.assign(probe_factor=factor, carried=used != factor and not without_probes)
 
 
 def main(args):

@@ -8,6 +8,7 @@ from fimtiers.plotting.log_fisher import (
     tabulate_log_fisher,
 )
 from fimtiers.plotting.save import save_figure
+from fimtiers.tables import read_table
 
 SUBTITLE = (
     "Distribution of log F over parameters, each seed in units of the mean of its own top 1 %, "
@@ -21,14 +22,13 @@ def main(args):
     points = (
         (path.stem, [point.fim for point in io.read_fisher(path).values()]) for path in args.fisher
     )
+    values = read_table(args.observations)
     histogram, summary = tabulate_log_fisher(points)
-    figure = draw_log_fisher(
-        histogram, summary, labels, groups, SUBTITLE.format(panel=settings["panel"])
-    )
-    save_figure(
-        figure, args.settings["number"], describe_log_fisher(summary, labels, groups), *args.output
-    )
+    subtitle = SUBTITLE.format(panel=settings["panel"])
+    figure = draw_log_fisher(histogram, summary, labels, groups, values, subtitle)
+    caption = describe_log_fisher(summary, labels, values)
+    save_figure(figure, settings["number"], caption, *args.output)
 
 
 if __name__ == "__main__":
-    run_job(main, __file__, "settings", "fisher*", "output*")
+    run_job(main, __file__, "settings", "fisher*", "observations", "output*")

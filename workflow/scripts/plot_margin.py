@@ -8,8 +8,8 @@ from fimtiers.plotting.save import save_figure
 from fimtiers.tables import read_table
 
 SUBTITLE = (
-    "Tier ratios measured with more and with fewer probes; a system without probes, or not "
-    "measured further, keeps its value"
+    "Tier ratios measured with more and with fewer probes. Points are drawn where both ends of the "
+    "gap were measured, or belong to a system without probes"
 )
 
 

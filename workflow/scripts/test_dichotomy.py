@@ -5,15 +5,24 @@ import numpy as np
 from fimtiers.job import run_job
 from fimtiers.statistics.cluster_bootstrap import cluster_bootstrap
 from fimtiers.statistics.dichotomy import compare_pooled, permutation_test, separation
+from fimtiers.statistics.relative import in_relative_units
 from fimtiers.tables import read_table, write_json
+
+
+def tests(observations):
+    return {
+        "pooled_seeds": compare_pooled(observations),
+        "systems": permutation_test(observations),
+        "classes": permutation_test(observations, unit="class"),
+        "separation": separation(observations),
+    }
 
 
 def main(args):
     settings, observations = args.settings, read_table(args.observations)
     result = {
-        "pooled_seeds": compare_pooled(observations),
-        "systems": permutation_test(observations),
-        "separation": separation(observations),
+        **tests(observations),
+        "relative": tests(in_relative_units(observations)),
         "cluster_bootstrap": cluster_bootstrap(
             observations,
             np.random.default_rng(settings["seed"]),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fimtiers.fisher.batches import Data
-from fimtiers.fisher.extractor import MEMORY, Extractor
+from fimtiers.fisher.extractor import Extractor
 from fimtiers.fisher.likelihoods import Likelihood
 from fimtiers.fisher.objective import PerSampleLoss
 from fimtiers.fisher.result import Diagonal
@@ -24,7 +24,7 @@ def diagonal(
     seed: int = 0,
     parameters: Sequence[str] | None = None,
     micro_batch: int | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
     accumulate: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
     directory: str | Path | None = None,
@@ -64,7 +64,8 @@ def diagonal(
     micro_batch
         Largest number of samples at a time; chosen by `memory` by default.
     memory
-        Bound on what is kept for a micro-batch, bytes, roughly.
+        Bound on what is kept for a micro-batch, bytes, roughly; by default what the sums take,
+        but at least 512 MiB and at most 2 GiB.
     accumulate
         dtype of the sums: float64, or float32 for large models, scaled by a power of two per
         tensor so that no square underflows.

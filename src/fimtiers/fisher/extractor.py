@@ -34,14 +34,18 @@ from fimtiers.fisher.result import Diagonal
 from fimtiers.fisher.structure import structure_of
 from fimtiers.fisher.sums import Sums
 
-MEMORY = 512 << 20
-"""Default bound on activations and gradients kept for a micro-batch, bytes."""
+LEAST_MEMORY, MOST_MEMORY = 512 << 20, 2 << 30
+"""Between these lies the default bound on activations and gradients of a micro-batch, bytes. It is
+what the sums of squares take: to go through them once per micro-batch, that must be worth it."""
 
 BETWEEN = 2
 """Samples between the first and the last whose losses are compared, at most."""
 
 SPARSE = 32
 """One is compared for this many samples."""
+
+FEW = 32
+"""In a batch of at most this many samples those that were compared are not run again."""
 
 KEPT_PER_OUTPUT = 4
 """Rough number of tensors kept or made per watched output: input, gradient, activation, product."""
@@ -73,7 +77,7 @@ device, check, flattened
         seed: int = 0,
         parameters: Sequence[str] | None = None,
         micro_batch: int | None = None,
-        memory: int = MEMORY,
+        memory: int | None = None,
         accumulate: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
         check: bool = True,
@@ -175,7 +179,7 @@ device, check, flattened
         if not (known and self._engine.confirmed):
             self._calibrate(batch, make_sums)
             self._structure = structure
-            if self._engine.counted:
+            if self._engine.counted and length(batch[0]) <= FEW:
                 return self._engine.counted
             self._engine.end()
         self._engine.begin(make_sums())
@@ -195,7 +199,9 @@ device, check, flattened
             self.model, self.objective, list(self._shapes), few, make_sums, self.check, self._routes
         )
         self._calibrated_on, self._compared = length(few[0]), 1
-        self._size = self.micro_batch or affordable(self._engine, self.memory)
+        entries = sum(shape.numel() for shape in self._shapes.values())
+        usual = min(max(LEAST_MEMORY, entries * self.accumulate.itemsize), MOST_MEMORY)
+        self._size = self.micro_batch or affordable(self._engine, self.memory or usual)
 
     def _add(self, batch: tuple[Inputs, Any]) -> int:
         """Add the samples of a batch by all routes; return how many they count for."""

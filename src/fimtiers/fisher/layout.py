@@ -121,7 +121,7 @@ def find_layout(
     samples
         Number of samples in the batch.
     gathered
-        Whether to expect rows picked by index.
+        Whether to look for rows picked by index first.
 
     Returns
     -------
@@ -130,8 +130,8 @@ def find_layout(
     bool
         Whether another layout fits as well, since many gradients are zero.
     """
-    if gathered:
-        return _find_ragged(plain, labelled, weights, samples), False
+    if gathered and (ragged := _find_ragged(plain, labelled, weights, samples)):
+        return ragged, False
     fitting = _fitting(plain, labelled, weights, samples)
     if first := next(fitting, None):
         return first, next(fitting, None) is not None

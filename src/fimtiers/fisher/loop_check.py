@@ -178,7 +178,8 @@ def refuse_not_finite(losses: Tensor) -> None:
         return
     sample = int((~finite).any(1).nonzero()[0])
     raise LossError(
-        f"the loss of sample {sample} of a batch of {len(losses)} is {_what(losses[sample])}"
+        f"the loss of a sample is {_what(losses[sample])}, number {sample} of the {len(losses)} "
+        "that run together"
     )
 
 

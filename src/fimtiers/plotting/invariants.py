@@ -1,4 +1,4 @@
-"""The plane of two statistics that need no tiers: effective rank and mass of the top 1 %."""
+"""Three statistics that need no tiers: effective rank and mass of the top 1 %, and the Gini."""
 
 from collections.abc import Mapping
 
@@ -39,14 +39,19 @@ from fimtiers.plotting.style import (
 from fimtiers.statistics.partition_free import DEEP, REST, classify_partition_free
 
 WIDTH = 7.2
-PLANE_HEIGHT = 4.3
-ABOVE, BELOW = 0.15, 0.82
+PLANE_HEIGHT, GINI_HEIGHT = 3.9, 0.5
+ABOVE, BETWEEN, BELOW = 0.15, 0.55, 0.82
 LEFT = 0.62
 LEADER = 0.35
 """Length of the line from the plane to a label, in inches."""
 REGION_ALPHA = 0.13
-MARKERS, SIGNS = ("o", "s", "^", "D", "v"), "●■▲◆▼"
-"""Shapes of the dots, one system of a group after another, and the same shapes as text."""
+MARKERS = ("o", "s", "^", "D", "v")
+"""Shapes of the dots, one system of a group after another."""
+LANES = {"deep": 0.7, "rest": 0.3}
+"""Height of the groups over the axis of the Gini coefficient."""
+CONCENTRATION = {"gini": 1, "effective_rank": -1, "top_mass": 1}
+"""Whether each statistic grows or falls as F concentrates on few parameters."""
+NAMES = {"gini": "the Gini coefficient", "effective_rank": "effective rank", "top_mass": "top mass"}
 COLUMN_FROM = 0.7
 """Systems right of this fraction of the plane are labelled in a column beside it."""
 DOT = 0.05
@@ -56,7 +61,7 @@ PAD = 0.05
 
 @figure_style()
 def draw_invariants(observations: pd.DataFrame, labels: Mapping[str, str], subtitle: str) -> Figure:
-    """Draw every seed in the plane, the registered regions shaded, each system labelled.
+    """Draw every seed in a plane of two statistics, and below it on the axis of the third.
 
     Parameters
     ----------
@@ -71,8 +76,9 @@ def draw_invariants(observations: pd.DataFrame, labels: Mapping[str, str], subti
     Returns
     -------
     Figure
-        A dot is filled if all three statistics, the Gini coefficient included, fit the registered
-        description of the group that the system is claimed to be in.
+        The registered regions are shaded. A dot is filled if all three statistics, the Gini
+        coefficient included, fit the registered description of the group that the system is
+        claimed to be in.
 
     Raises
     ------
@@ -82,12 +88,15 @@ def draw_invariants(observations: pd.DataFrame, labels: Mapping[str, str], subti
     if observations.empty:
         raise ValueError("no observations; expected at least one system with one seed")
     seeds = observations.assign(description=_describe(observations))
-    room = widest([f"{SIGNS[0]} {labels[name]}" for name in seeds["system"].unique()], SMALL)
-    body = ABOVE + PLANE_HEIGHT + BELOW
-    figure = new_figure(WIDTH, body, Headline(_message(seeds, labels), subtitle))
+    room = widest([labels[name] for name in seeds["system"].unique()], SMALL)
+    body = ABOVE + PLANE_HEIGHT + BETWEEN + GINI_HEIGHT + BELOW
+    figure = new_figure(WIDTH, body, Headline(_message(seeds), subtitle))
     right = WIDTH - EDGE - room - LEADER
-    axes = add_axes(figure, LEFT, BELOW, right, BELOW + PLANE_HEIGHT)
+    bottom = BELOW + GINI_HEIGHT + BETWEEN
+    axes = add_axes(figure, LEFT, bottom, right, bottom + PLANE_HEIGHT)
+    line = add_axes(figure, LEFT, BELOW, right, BELOW + GINI_HEIGHT)
     _frame(axes, seeds)
+    _frame_gini(line)
     _shade_regions(axes)
     shapes = _shapes(seeds)
     for system, rows in seeds.groupby("system", sort=False):
@@ -96,10 +105,11 @@ def draw_invariants(observations: pd.DataFrame, labels: Mapping[str, str], subti
         for chosen, face in ((fits, COLOURS[group]), (~fits, "white")):
             x, y = rows.loc[chosen, "effective_rank"], rows.loc[chosen, "top_mass"]
             style: Style = {"edgecolor": COLOURS[group], "facecolor": face, "linewidth": 0.9}
-            marker = MARKERS[shapes[system]]
-            axes.scatter(x, y, s=16, marker=marker, alpha=0.85, clip_on=False, zorder=4, **style)
-    signed = {name: f"{SIGNS[shape]} {labels[name]}" for name, shape in shapes.items()}
-    _label_systems(axes, seeds, signed)
+            style |= {"marker": MARKERS[shapes[system]], "alpha": 0.85, "clip_on": False}
+            axes.scatter(x, y, s=16, zorder=4, **style)
+            gini = rows.loc[chosen, "gini"]
+            line.scatter(gini, np.full(len(gini), LANES[group]), s=12, zorder=4, **style)
+    _label_systems(axes, seeds, labels)
     _legend(figure)
     return figure
 
@@ -107,7 +117,14 @@ def draw_invariants(observations: pd.DataFrame, labels: Mapping[str, str], subti
 def describe_invariants(observations: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """Say in sentences what the figure shows, for its caption."""
     seeds = observations.assign(description=_describe(observations))
-    sentences = [f"{_message(seeds, labels)}."]
+    sentences = [f"{_message(seeds)}."]
+    both = _less_concentrated(seeds, ["effective_rank", "top_mass"])
+    if both.any():
+        inverted = [labels[name] for name in seeds.loc[both.index[both], "system"].unique()]
+        sentences.append(
+            f"Less concentrated than one and the same other seed by rank and top mass: "
+            f"{int(both.sum())} ({'; '.join(inverted)})."
+        )
     for group in ("deep", "rest"):
         rows = seeds[seeds["group"] == group]
         fitting = int((rows["description"] == group).sum())
@@ -134,19 +151,26 @@ def _shapes(seeds: pd.DataFrame) -> dict[str, int]:
     return dict(zip(systems["system"], turn, strict=True))
 
 
-def _message(seeds: pd.DataFrame, labels: Mapping[str, str]) -> str:
+def _less_concentrated(seeds: pd.DataFrame, names: list[str]) -> "pd.Series[bool]":
+    """Which deep seeds are less concentrated than one and the same other seed by all of these."""
     deep, rest = (seeds[seeds["group"] == group] for group in ("deep", "rest"))
-    less_concentrated = (
-        deep["effective_rank"].to_numpy()[:, None] > rest["effective_rank"].to_numpy()
-    ) & (deep["top_mass"].to_numpy()[:, None] < rest["top_mass"].to_numpy())
-    inverted = int(less_concentrated.any(axis=1).sum())
-    if not inverted:
-        return "Without tiers, no deep seed is less concentrated than any seed of another system"
-    names = [labels[name] for name in rest["system"][less_concentrated.any(axis=0)].unique()]
-    than = names[0] if len(names) == 1 else f"{len(names)} other systems"
+    inverted = np.ones((len(deep), len(rest)), dtype=bool)
+    for name in names:
+        sign = CONCENTRATION[name]
+        inverted &= sign * deep[name].to_numpy()[:, None] < sign * rest[name].to_numpy()
+    return pd.Series(inverted.any(axis=1), index=deep.index)
+
+
+def _message(seeds: pd.DataFrame) -> str:
+    deep = int((seeds["group"] == "deep").sum())
+    counts = {name: int(_less_concentrated(seeds, [name]).sum()) for name in CONCENTRATION}
+    if not any(counts.values()):
+        return "Without tiers, no deep seed is less concentrated than any other seed"
+    most, *others = sorted(counts, key=lambda name: -counts[name])
+    shares = ", ".join(f"{counts[name]} by {NAMES[name]}" for name in others)
     return (
-        f"Without tiers the groups overlap: {inverted} of {len(deep)} deep seeds "
-        f"{'is' if inverted == 1 else 'are'} less concentrated than a seed of {than}"
+        f"Without tiers the groups overlap: {counts[most]} of {deep} deep seeds are less "
+        f"concentrated than some other seed by {NAMES[most]}, {shares}"
     )
 
 
@@ -160,8 +184,22 @@ def _frame(axes: Axes, seeds: pd.DataFrame) -> None:
     bare(axes, "left", "bottom")
 
 
+def _frame_gini(axes: Axes) -> None:
+    """Shade the registered bounds on the third statistic over each group's own lane."""
+    axes.set(xlim=(0, 1.0), ylim=(0, 1), yticks=list(LANES.values()))
+    axes.set_yticklabels([GROUP_NAMES[group] for group in LANES], size=SMALL)
+    for tick, group in zip(axes.get_yticklabels(), LANES, strict=True):
+        tick.set_color(COLOURS[group])
+    axes.set_xlabel("Gini coefficient of F")
+    bare(axes, "bottom")
+    for group, (low, high) in {"deep": (DEEP.gini, 1.0), "rest": (0.0, REST.gini)}.items():
+        bottom = LANES[group] - 0.2
+        style: Style = {"color": COLOURS[group], "alpha": REGION_ALPHA, "lw": 0, "zorder": 0}
+        axes.add_patch(Rectangle((low, bottom), high - low, 0.4, **style))
+
+
 def _shade_regions(axes: Axes) -> None:
-    """Shade where the registered descriptions hold; the Gini coefficient is off this plane."""
+    """Shade where two of the registered bounds hold; the third is on the axis below."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     deep = (left, DEEP.top_mass, DEEP.effective_rank, top)
     rest = (REST.effective_rank, bottom, right, REST.top_mass)

@@ -58,6 +58,7 @@ MARGIN = 0.3
 TICK_STEPS = (1, 2, 5, 10, 20)
 MOST_TICKS = 10
 HEADING = "tier ratio"
+OTHER_RULE = "† is not the ratio of the marked means."
 
 
 def tabulate_log_fisher(
@@ -120,6 +121,7 @@ def draw_log_fisher(
     summary: pd.DataFrame,
     labels: Mapping[str, str],
     groups: Mapping[str, str],
+    values: pd.DataFrame,
     subtitle: str,
 ) -> Figure:
     """Draw one ridge per system, its tiers told apart by tint, its zeros in a strip at the left.
@@ -130,6 +132,9 @@ def draw_log_fisher(
         From `tabulate_log_fisher`.
     labels, groups
         What to call each system, and its claimed group.
+    values
+        ``system``, ``group`` and ``value``, the tier ratio of every seed in this panel. It is what
+        is written; where the panel's rule differs from T1 / T3, the row is marked.
     subtitle
         What kind of values these are.
 
@@ -146,12 +151,13 @@ def draw_log_fisher(
     if summary.empty:
         raise ValueError("no systems; expected the Fisher diagonals of at least one")
     rows = summary.sort_values("log10_ratio", kind="stable").reset_index(drop=True)
+    texts = {row["system"]: _ratio_text(row, values) for _, row in rows.iterrows()}
     label_room = widest([labels[name] for name in rows["system"]], NORMAL)
-    text_room = widest([HEADING, *(_ratio_text(row) for _, row in rows.iterrows())], SMALL)
+    text_room = widest([HEADING, *texts.values()], SMALL)
     figure = new_figure(
         WIDTH,
         len(rows) * ROW_HEIGHT + ABOVE + BELOW,
-        Headline(_message(summary, groups), subtitle),
+        Headline(_message(values), subtitle),
     )
     left, right = EDGE + label_room + 0.12, WIDTH - EDGE - text_room - 0.12
     bottom, top = BELOW, BELOW + len(rows) * ROW_HEIGHT
@@ -165,18 +171,18 @@ def draw_log_fisher(
         _note_beyond(axes, float(y), own)
         _draw_zeros(strip, float(y), row["zero_fraction"], colour)
         _draw_bottom_mean(strip, axes, float(y), row["log10_ratio"])
-        write_right(axes, float(y) + 0.2, _ratio_text(row), colour)
+        write_right(axes, float(y) + 0.2, texts[row["system"]], colour)
     _head(strip, axes, len(rows))
     _legend(figure)
     return figure
 
 
 def describe_log_fisher(
-    summary: pd.DataFrame, labels: Mapping[str, str], groups: Mapping[str, str]
+    summary: pd.DataFrame, labels: Mapping[str, str], values: pd.DataFrame
 ) -> str:
     """Say in sentences what the figure shows, for its caption."""
     with_zeros = summary[summary["zero_fraction"] > 0]
-    sentences = [f"{_message(summary, groups)}."]
+    sentences = [f"{_message(values)}."]
     if len(with_zeros):
         most = with_zeros.loc[with_zeros["zero_fraction"].idxmax()]
         share = format_percent(most["zero_fraction"])
@@ -187,26 +193,36 @@ def describe_log_fisher(
     infinite = summary[summary["infinite_fraction"] > 0]
     if len(infinite):
         names = ", ".join(labels[name] for name in infinite["system"])
-        sentences.append(f"Tier 3 is exactly zero, and the tier ratio infinite, for: {names}.")
+        sentences.append(f"Tier 3 is exactly zero, and T1 over T3 infinite, for: {names}.")
+    if any(_differs(row, values) for _, row in summary.iterrows()):
+        sentences.append(f"{OTHER_RULE} The published rule cuts or divides otherwise there.")
     return " ".join(sentences)
 
 
-def _message(summary: pd.DataFrame, groups: Mapping[str, str]) -> str:
-    group = summary["system"].map(groups)
-    deep = summary.loc[group == "deep", "log10_ratio"]
-    rest = summary.loc[group != "deep", "log10_ratio"]
+def _message(values: pd.DataFrame) -> str:
+    decades = np.log10(values["value"])
+    deep, rest = (decades[values["group"] == group] for group in ("deep", "rest"))
     if deep.empty or rest.empty:
         return "How log F is distributed in every system"
     least, most = deep.min(), rest.max()
     words = ("at least", "at most") if least > most else ("as little as", "as much as")
+    digits = next(n for n in (2, 3, 4) if f"{least:.{n}f}" != f"{most:.{n}f}" or n == 4)
+    texts = ["infinitely many" if np.isinf(x) else f"{x:.{digits}f}" for x in (least, most)]
     return (
-        f"From the top 1 % to the bottom 50 % of parameters, F falls by {words[0]} "
-        f"{_decades(least)} in deep systems, by {words[1]} {_decades(most)} in all others"
+        f"From the top 1 % to the bottom 50 % of parameters, F falls by {words[0]} {texts[0]} "
+        f"decades in a deep seed, by {words[1]} {texts[1]} in any other"
     )
 
 
-def _decades(value: float) -> str:
-    return "infinitely many decades" if np.isinf(value) else f"{value:.1f} decades"
+def _differs(row: "pd.Series[Any]", values: pd.DataFrame) -> bool:
+    """Whether the panel's tier ratio of a system is not T1 / T3 as marked, to three digits."""
+    panel = _panel_ratio(row, values)
+    return format_number(panel) != format_number(10 ** row["log10_ratio"])
+
+
+def _panel_ratio(row: "pd.Series[Any]", values: pd.DataFrame) -> float:
+    own = values.loc[values["system"] == row["system"], "value"]
+    return float(np.exp(np.log(own).mean()))
 
 
 def _fractions(row: NDArray[np.float64]) -> dict[tuple[int, int], float]:
@@ -321,8 +337,9 @@ def _draw_bottom_mean(strip: Axes, axes: Axes, y: float, log10_ratio: float) -> 
         strip.plot(0.5, y - 0.02, clip_on=False, **marker)
 
 
-def _ratio_text(row: "pd.Series[Any]") -> str:
-    return format_number(10 ** row["log10_ratio"])
+def _ratio_text(row: "pd.Series[Any]", values: pd.DataFrame) -> str:
+    mark = " †" if _differs(row, values) else ""
+    return format_number(_panel_ratio(row, values)) + mark
 
 
 def _head(strip: Axes, axes: Axes, count: int) -> None:

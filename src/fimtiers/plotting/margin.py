@@ -23,6 +23,7 @@ from fimtiers.plotting.layout import (
     spread,
     text_width,
     widest,
+    wrap,
 )
 from fimtiers.plotting.style import (
     COLOURS,
@@ -38,7 +39,7 @@ from fimtiers.plotting.style import (
 )
 
 WIDTH = 7.2
-ROW_HEIGHT, BETWEEN = 2.25, 0.75
+ROW_HEIGHT, BETWEEN = 1.65, 0.72
 ABOVE, BELOW = 0.55, 0.8
 LEFT, MIDDLE = 0.62, 0.55
 LEADER = 0.18
@@ -67,7 +68,8 @@ def draw_margin(
     margin
         ``panel``, ``probe_factor`` (number of probes in units of each system's own),
         ``margin_ratio``, ``smallest_deep``, ``largest_rest``, ``smallest_deep_system``,
-        ``largest_rest_system``.
+        ``largest_rest_system``, ``smallest_deep_carried``, ``largest_rest_carried``. Where an end
+        was carried from another number of probes there is no point.
     convergence
         ``panel``, ``system``, ``group``, ``probe_factor``, ``value`` (tier ratio) of every point
         and seed of the systems that were measured at several numbers of probes.
@@ -83,6 +85,7 @@ def draw_margin(
     """
     if margin.empty:
         raise ValueError("no margin; expected at least one panel at one number of probes")
+    margin = _measured(margin)
     panels = list(margin["panel"].unique())
     names = [labels[name] for name in convergence["system"].unique()]
     room = widest([f"{name} (∞)" for name in names], SMALL) if names else 0.0
@@ -114,6 +117,7 @@ def draw_margin(
 
 def describe_margin(margin: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """Say in sentences what the figure shows, for its caption."""
+    margin = _measured(margin)
     sentences = [f"{_message(margin)}."]
     for panel, rows in margin.groupby("panel", sort=False):
         for _, row in rows.sort_values("probe_factor").iloc[[0, -1]].iterrows():
@@ -126,21 +130,30 @@ def describe_margin(margin: pd.DataFrame, labels: Mapping[str, str]) -> str:
     return " ".join(sentences)
 
 
+def _measured(margin: pd.DataFrame) -> pd.DataFrame:
+    """Leave out numbers of probes at which an end of the gap was not measured."""
+    carried = margin["smallest_deep_carried"] | margin["largest_rest_carried"]
+    return margin[~carried.astype(bool)]
+
+
 def _message(margin: pd.DataFrame) -> str:
-    first = margin[margin["panel"] == margin["panel"].iloc[0]].sort_values("probe_factor")
-    own = first.loc[np.abs(np.log(first["probe_factor"])).idxmin()]
-    most = first.iloc[-1]
-    if own["margin_ratio"] <= 1:
-        lead = "The groups overlap"
-    elif most["margin_ratio"] <= 1:
-        lead = "More probes close the gap between the groups"
-    else:
-        lead = "The groups stay apart with more probes"
-    at_own = f"a factor of {format_number(own['margin_ratio'])} at the study's number"
-    if own["probe_factor"] == most["probe_factor"]:
-        return f"{lead}: {at_own}"
-    times = f"{most['probe_factor']:g} times as many"
-    return f"{lead}: {at_own}, {format_number(most['margin_ratio'])} at {times}"
+    """Say for every panel how far the groups are apart at its own number of probes, and at most."""
+    texts = []
+    for panel, rows in margin.groupby("panel", sort=False):
+        ordered = rows.sort_values("probe_factor")
+        own = ordered.loc[np.abs(np.log(ordered["probe_factor"])).idxmin()]
+        most = ordered.iloc[-1]
+        text = f"{_ratio(own['margin_ratio'])} in “{panel}”"
+        if most["probe_factor"] > own["probe_factor"]:
+            text += (
+                f" ({_ratio(most['margin_ratio'])} at {most['probe_factor']:g} times the probes)"
+            )
+        texts.append(text)
+    return f"The margin between the groups, below 1 where they overlap: {', '.join(texts)}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else format_number(value)
 
 
 def _geometric_means(convergence: pd.DataFrame) -> pd.DataFrame:
@@ -166,10 +179,9 @@ def _draw_gap(axes: Axes, width: float, gap: pd.DataFrame, labels: Mapping[str, 
         systems = " / ".join(labels[system] for system in gap[f"{name}_system"].unique())
         height, va, offset = (1, "top", -4) if group == "deep" else (0, "bottom", 4)
         style: Style = {"xytext": (4, offset), "va": va, "size": SMALL, "color": COLOURS[group]}
-        axes.annotate(f"{words}: {systems}", (0, height), **style, **place)
-    texts = [
-        f"{ratio:.2f}" if ratio < 10 else format_number(ratio) for ratio in gap["margin_ratio"]
-    ]
+        lines = wrap(f"{words}: {systems}", width, SMALL)
+        axes.annotate("\n".join(lines), (0, height), **style, **place)
+    texts = [_ratio(ratio) for ratio in gap["margin_ratio"]]
     over: Style = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     for factor, text, shown in zip(x, texts, _with_room(axes, width, x, texts, SMALL), strict=True):
         if shown:

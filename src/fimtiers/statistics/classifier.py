@@ -1,6 +1,16 @@
-"""Logistic classifiers of tier statistics, with whole systems held out."""
+"""What six classifiers call each system when they have not seen it.
 
+One classifier more or less strict, and the answer to "is this system deep?" changes, so no single
+one says whether the groups tell systems apart. The six differ in the features, in the weights of
+the groups and in the penalty of the logistic fit; the first is a threshold alone.
+
+Where a tier ratio is infinite no logistic fit can use it. All take the ratio over positive entries
+then, if there is one, and the table says so.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,87 +19,127 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fimtiers.statistics.observations import check_observations
+from fimtiers.statistics.thresholds import best_thresholds
+
+RATIO = "log10_ratio"
+WITHOUT_RATIO = ("gini", "effective_rank", "top_mass")
+
 
 @dataclass(frozen=True)
-class HeldOutClassifier:
-    """Accuracy of a classifier on systems it has never seen.
+class Logistic:
+    """A logistic fit on standardised features.
 
     Attributes
     ----------
-    accuracy
-        Share of rows of all held-out systems that are called right; systems whose removal leaves
-        one group empty cannot be tested and are not counted.
-    balanced_accuracy
-        Mean over the two groups of their share of rows called right; NaN if one is untested.
-    by_system
-        For each system: ``system``, ``group``, ``n``, ``correct``, ``testable``.
+    features
+        Columns.
+    penalty
+        Minimised is the logistic loss plus penalty/2 · |w|², the bias not penalised. Positive:
+        without it the weights of separable data diverge.
+    balanced
+        Whether both groups have the same total weight.
     """
 
-    accuracy: float
-    balanced_accuracy: float
-    by_system: pd.DataFrame
+    features: tuple[str, ...]
+    penalty: float = 1.0
+    balanced: bool = False
+
+    def fit(self, rows: pd.DataFrame, deep: NDArray[np.bool_]) -> Callable[[pd.DataFrame], Any]:
+        """Return what calls rows deep or not, fitted to these rows."""
+        columns = list(self.features)
+        model = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(
+                C=1 / self.penalty,
+                class_weight="balanced" if self.balanced else None,
+                max_iter=10_000,
+            ),
+        )
+        model.fit(rows[columns].to_numpy(), deep)
+        return lambda others: model.predict(others[columns].to_numpy())
 
 
-def leave_one_system_out_classifier(
-    rows: pd.DataFrame,
-    features: tuple[str, ...] = ("log10_ratio", "top_mass"),
-    ridge: float = 1.0,
-) -> HeldOutClassifier:
-    """Classify the rows of each system by a fit to all other systems.
+@dataclass(frozen=True)
+class Threshold:
+    """The geometric middle of the thresholds with the highest balanced accuracy."""
 
-    Features are centred and scaled by the training rows; the fit minimises the logistic loss plus
-    ridge/2 · |w|², the bias not penalised.
+    features: tuple[str, ...] = (RATIO,)
+
+    def fit(self, rows: pd.DataFrame, deep: NDArray[np.bool_]) -> Callable[[pd.DataFrame], Any]:
+        """Return what calls rows deep or not, fitted to these rows."""
+        values = 10 ** rows[RATIO].to_numpy()
+        low, high = best_thresholds(values[deep], values[~deep])
+        middle = np.log10(low) / 2 + np.log10(high) / 2
+        return lambda others: others[RATIO].to_numpy() > middle
+
+
+CLASSIFIERS: dict[str, Threshold | Logistic] = {
+    "best threshold": Threshold(),
+    "logistic": Logistic((RATIO,)),
+    "logistic, hardly penalised": Logistic((RATIO,), penalty=1e-6),
+    "logistic, groups balanced": Logistic((RATIO,), balanced=True),
+    "logistic with top mass": Logistic((RATIO, "top_mass")),
+    "logistic without tier ratio": Logistic(WITHOUT_RATIO),
+}
+
+
+def classify_held_out(observations: pd.DataFrame) -> pd.DataFrame:
+    """Call the rows of each system by fits to all other systems.
 
     Parameters
     ----------
-    rows
-        One row per system, point and seed: ``system``, ``group`` (``deep`` or ``rest``) and the
-        features, finite.
-    features
-        Columns to classify by.
-    ridge
-        Positive; without it the weights of separable data diverge.
+    observations
+        See `fimtiers.statistics.observations`; with ``positive_ratio``, ``gini``,
+        ``effective_rank`` and ``top_mass``.
+
+    Returns
+    -------
+    DataFrame
+        One row per classifier and system: ``classifier``, ``ratio`` (``tier_ratio``, or
+        ``positive_ratio`` where one is infinite; empty for a classifier without it), ``system``,
+        ``group``, ``n``, ``called_deep``, ``correct``; and ``threshold``, the tier ratio from which
+        a classifier by that alone calls a row deep, as fitted without that system. A system whose
+        group is empty without it is left out.
     """
-    values = rows[list(features)].to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        wrong = rows.loc[~np.isfinite(values).all(axis=1), "system"].iloc[0]
-        raise ValueError(f"system {wrong!r} has a feature that is not finite, of {features}")
+    rows = check_observations(observations).reset_index(drop=True)
+    finite = bool(np.isfinite(rows["value"]).all())
+    ratio = rows["value"] if finite else rows["positive_ratio"]
+    rows[RATIO] = np.log10(ratio)
     deep = (rows["group"] == "deep").to_numpy()
-    results = []
-    for system, block in rows.groupby("system", sort=False):
-        held_out = (rows["system"] == system).to_numpy()
-        testable = deep[~held_out].any() and not deep[~held_out].all()
-        correct = (
-            int((_predict(values, deep, held_out, ridge) == deep[held_out]).sum())
-            if testable
-            else 0
-        )
-        results.append(
-            {
-                "system": system,
-                "group": block["group"].iloc[0],
-                "n": len(block),
-                "correct": correct,
-                "testable": bool(testable),
-            }
-        )
-    by_system = pd.DataFrame(results)
-    tested = by_system[by_system["testable"]]
-    totals = tested.groupby("group")[["correct", "n"]].sum()
-    shares = totals["correct"] / totals["n"]
-    return HeldOutClassifier(
-        accuracy=float(tested["correct"].sum() / tested["n"].sum()) if len(tested) else np.nan,
-        balanced_accuracy=float(shares.mean()) if len(shares) > 1 else np.nan,
-        by_system=by_system,
-    )
+    found: list[dict[str, Any]] = []
+    for name, classifier in CLASSIFIERS.items():
+        with_ratio = RATIO in classifier.features
+        for system, block in rows.groupby("system", sort=False):
+            others = (rows["system"] != system).to_numpy()
+            if deep[others].all() or not deep[others].any():
+                continue
+            call = classifier.fit(rows[others], deep[others])
+            called = np.asarray(call(block), dtype=bool)
+            found.append(
+                {
+                    "classifier": name,
+                    "ratio": ("tier_ratio" if finite else "positive_ratio") if with_ratio else "",
+                    "system": system,
+                    "group": block["group"].iloc[0],
+                    "n": len(block),
+                    "called_deep": int(called.sum()),
+                    "correct": int((called == (block["group"] == "deep").to_numpy()).sum()),
+                    "threshold": _threshold(call, rows)
+                    if classifier.features == (RATIO,)
+                    else np.nan,
+                }
+            )
+    return pd.DataFrame(found)
 
 
-def _predict(
-    values: NDArray[np.float64],
-    deep: NDArray[np.bool_],
-    held_out: NDArray[np.bool_],
-    ridge: float,
-) -> NDArray[np.bool_]:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1 / ridge))
-    model.fit(values[~held_out], deep[~held_out])
-    return np.asarray(model.predict(values[held_out]))
+def _threshold(call: Callable[[pd.DataFrame], Any], rows: pd.DataFrame) -> float:
+    """Find by bisection where a classifier that rises with one feature changes its answer."""
+    low, high = rows[RATIO].min() - 1, rows[RATIO].max() + 1
+    for _ in range(60):
+        middle = (low + high) / 2
+        if bool(np.asarray(call(pd.DataFrame({RATIO: [middle]})))[0]):
+            high = middle
+        else:
+            low = middle
+    return float(10**high)

@@ -1,12 +1,16 @@
 """Measured beside published: per seed, and per system with the corrected twin."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 ROW = ["system", "point", "seed"]
-INTERVAL = ["n", "geometric_mean", "low", "high", "bonferroni_low", "bonferroni_high"]
+INTERVAL = ["geometric_mean", "low", "high", "bonferroni_low", "bonferroni_high"]
+STUDENT = ["seeds", "t_low", "t_high", "t_bonferroni_low", "t_bonferroni_high"]
+POSITIVE = ["positive_smallest", "positive_mean", "positive_largest"]
+RELATIVE = ["geometric_mean", "t_low", "t_high", "smallest", "largest"]
 ONLY_POINT = "single"
 
 
@@ -44,19 +48,22 @@ def per_seed_comparison(
 
 
 def panel_comparison(
-    measured: pd.DataFrame,
-    corrected: pd.DataFrame,
+    panels: Mapping[str, pd.DataFrame],
+    relative: Mapping[str, pd.DataFrame],
     published: pd.DataFrame,
     per_seed: pd.DataFrame,
     published_as: Mapping[str, str],
-    corrects: Mapping[str, str],
+    stands_for: Mapping[str, Mapping[str, str]],
 ) -> pd.DataFrame:
-    """Set the interval of every system beside the published one and that of its corrected twin.
+    """Set the intervals of every system beside the published one and those of its twins.
 
     Parameters
     ----------
-    measured, corrected
-        Intervals of the two panels, as `fimtiers.statistics.intervals.panel_intervals` gives them.
+    panels
+        Intervals of each panel, ``published`` first, as
+        `fimtiers.statistics.intervals.panel_intervals` gives them.
+    relative
+        The same of θ²F.
     published
         Published intervals: ``system``, ``geometric_mean``, ``ci95_low``, ``ci95_high``,
         ``bonferroni_low``, ``bonferroni_high``.
@@ -64,45 +71,52 @@ def panel_comparison(
         What `per_seed_comparison` returned for the published panel.
     published_as
         Name of each measured system in the published table.
-    corrects
-        Corrected twin to the system that it puts right.
+    stands_for
+        For each further panel: a member to the published system that it corrects or controls.
 
     Returns
     -------
     DataFrame
         One row per system of the published panel, in its order: ``system``, ``group``, ``n``, then
-        ``published_…`` and ``measured_…`` for mean and intervals, ``largest_difference`` (over
-        seeds, relative), ``corrected_system`` and ``corrected_…``. A system without a twin is its
-        own.
+        ``published_…`` for mean and bootstrap intervals, ``measured_…`` for these, Student's t
+        intervals, the definition of F, the ratio over positive entries and, as
+        ``measured_relative_…``, that of θ²F; ``largest_difference`` (over seeds, relative); and
+        the same as of ``measured_`` for each further panel with its name as the prefix, and
+        ``PANEL_system``. A system that no member stands for is its own.
     """
-    twin = {corrected_system: twin for twin, corrected_system in corrects.items()}
+    measured, *_ = panels.values()
     published = published.set_index("system").rename(
         columns={"ci95_low": "low", "ci95_high": "high"}
     )
-    corrected = corrected.set_index("system")
     difference = per_seed["relative_difference"].abs().groupby(per_seed["system"]).max()
     rows = []
     for row in measured.to_dict("records"):
         name = row["system"]
-        twin_name = twin.get(name, name)
-        rows.append(
-            {
-                "system": name,
-                "group": row["group"],
-                "n": row["n"],
-                **_columns("published", published, published_as[name]),
-                **_columns("measured", measured.set_index("system"), name),
-                "largest_difference": difference.get(name, np.nan),
-                "corrected_system": twin_name,
-                **_columns("corrected", corrected, twin_name),
-            }
-        )
+        entry = {
+            "system": name,
+            "group": row["group"],
+            "n": row["n"],
+            **_columns("published", published, published_as[name], INTERVAL),
+        }
+        for panel, intervals in panels.items():
+            prefix = "measured" if panel == "published" else panel
+            twins = {other: twin for twin, other in stands_for.get(panel, {}).items()}
+            twin = twins.get(name, name)
+            own, scaled = (table.set_index("system") for table in (intervals, relative[panel]))
+            if prefix != "measured":
+                entry[f"{prefix}_system"] = twin
+            columns = [*INTERVAL, *STUDENT, "smallest", "largest", "definition", *POSITIVE]
+            entry |= _columns(prefix, own, twin, columns)
+            entry |= _columns(f"{prefix}_relative", scaled, twin, RELATIVE)
+            if prefix == "measured":
+                entry["largest_difference"] = difference.get(name, np.nan)
+        rows.append(entry)
     return pd.DataFrame(rows)
 
 
-def _columns(prefix: str, table: pd.DataFrame, name: str) -> dict[str, float]:
+def _columns(prefix: str, table: pd.DataFrame, name: str, columns: list[str]) -> dict[str, Any]:
     return {
         f"{prefix}_{column}": table.loc[name, column] if name in table.index else np.nan
-        for column in INTERVAL
-        if column != "n"
+        for column in columns
+        if column in table
     }

@@ -120,11 +120,20 @@ def margin_by_probe_count(observations: pd.DataFrame, by: str = "probe_factor") 
     DataFrame
         One row per value of `by`, ascending: that value, ``separated``, ``margin_ratio``,
         ``margin_nats``, ``smallest_deep`` and ``largest_rest`` (values),
-        ``smallest_deep_system``, ``largest_rest_system``.
+        ``smallest_deep_system``, ``largest_rest_system``; with a column ``carried`` in the
+        observations, ``smallest_deep_carried`` and ``largest_rest_carried``, whether that value was
+        measured at another number of probes, and ``carried_systems``, how many were.
     """
     rows = []
     for value, block in observations.groupby(by):
         gap = separation(block)
+        carried = {}
+        if "carried" in block:
+            carried = {
+                "smallest_deep_carried": gap.smallest_deep["carried"],
+                "largest_rest_carried": gap.largest_rest["carried"],
+                "carried_systems": block.loc[block["carried"], "system"].nunique(),
+            }
         rows.append(
             {
                 by: value,
@@ -135,6 +144,7 @@ def margin_by_probe_count(observations: pd.DataFrame, by: str = "probe_factor") 
                 "largest_rest": gap.largest_rest["value"],
                 "smallest_deep_system": gap.smallest_deep["system"],
                 "largest_rest_system": gap.largest_rest["system"],
+                **carried,
             }
         )
     return pd.DataFrame(rows)

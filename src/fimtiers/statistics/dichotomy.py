@@ -21,6 +21,9 @@ from fimtiers.statistics.observations import (
     values_of,
 )
 
+TIED_DECIMALS = 12
+"""Logarithms of geometric means that agree in so many decimals are equal."""
+
 
 @dataclass(frozen=True)
 class GroupComparison:
@@ -112,8 +115,10 @@ def permutation_test(observations: pd.DataFrame, unit: str = "system") -> Permut
     """
     means = geometric_means(check_observations(observations), unit)
     deep = (means["group"] == "deep").to_numpy()
+    # Means that are equal but for rounding are ties.
+    logs = np.log(means["value"]).round(TIED_DECIMALS)
     # Twice the mid-ranks are integers, so rank sums can be counted exactly.
-    ranks = np.rint(2 * stats.rankdata(means["value"])).astype(int)
+    ranks = np.rint(2 * stats.rankdata(logs)).astype(int)
     n_deep, n_rest = int(deep.sum()), int((~deep).sum())
     rank_sum = int(ranks[deep].sum())
     counts = _subsets_by_sum(ranks.tolist(), n_deep)

@@ -192,8 +192,13 @@ def panel_intervals(
     -------
     DataFrame
         One row per system: ``system``, ``group``, ``n``, ``geometric_mean``, ``low``, ``high``,
-        ``bonferroni_low``, ``bonferroni_high``, ``smallest``, ``largest`` and
-        ``crosses_threshold``, which is whether the plain interval contains the threshold.
+        ``bonferroni_low``, ``bonferroni_high`` by the bootstrap, as published; ``seeds``, their
+        number, and ``t_low``, ``t_high``, ``t_bonferroni_low``, ``t_bonferroni_high``, Student's t
+        intervals over `seed_means`, NaN if a value is infinite; ``smallest``, ``largest``;
+        ``crosses_threshold``, whether the plain bootstrap interval contains the threshold, and
+        ``t_crosses_threshold``. With columns ``definition`` and ``positive_ratio`` in the
+        observations there are ``definition``, ``positive_smallest``, ``positive_mean`` and
+        ``positive_largest``, of the ratio over positive entries.
     """
     generator = np.random.default_rng(seed)
     systems = check_observations(observations).groupby("system", sort=False)
@@ -203,6 +208,9 @@ def panel_intervals(
         values = block["value"].to_numpy(dtype=np.float64)
         plain = log_bootstrap_interval(values, generator, confidence, resamples)
         bonferroni = log_bootstrap_interval(values, generator, corrected, resamples)
+        means = seed_means(block)
+        student = log_t_interval(means, confidence)
+        student_bonferroni = log_t_interval(means, corrected)
         rows.append(
             {
                 "system": system,
@@ -213,12 +221,31 @@ def panel_intervals(
                 "high": plain.high,
                 "bonferroni_low": bonferroni.low,
                 "bonferroni_high": bonferroni.high,
+                "seeds": len(means),
+                "t_low": student.low,
+                "t_high": student.high,
+                "t_bonferroni_low": student_bonferroni.low,
+                "t_bonferroni_high": student_bonferroni.high,
                 "smallest": values.min(),
                 "largest": values.max(),
                 "crosses_threshold": plain.low < threshold < plain.high,
+                "t_crosses_threshold": student.low < threshold < student.high,
+                **_description(block),
             }
         )
     return pd.DataFrame(rows)
+
+
+def seed_means(block: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the geometric mean over the points of a system for each of its seeds, shape (seed,).
+
+    The points of a sweep were chosen and the seeds drawn, so that only these say how a mean would
+    vary. The values of one seed at several points are not independent either.
+    """
+    logs = np.log(block["value"].to_numpy(dtype=np.float64))
+    with np.errstate(invalid="ignore"):
+        means = pd.Series(logs).groupby(block["seed"].to_numpy(), sort=False).mean()
+    return np.exp(means.to_numpy())
 
 
 def point_intervals(
@@ -282,6 +309,18 @@ def percentiles(values: NDArray[np.float64], percent: list[float]) -> NDArray[np
         ends = np.percentile(values, percent, axis=0)
     undefined = np.isnan(values).any(axis=0)
     return np.where(np.isnan(ends) & ~undefined, np.inf, ends)
+
+
+def _description(block: pd.DataFrame) -> dict[str, Any]:
+    if not {"definition", "positive_ratio"} <= set(block):
+        return {}
+    positive = block["positive_ratio"].to_numpy(dtype=np.float64)
+    return {
+        "definition": "/".join(block["definition"].unique()),
+        "positive_smallest": positive.min(),
+        "positive_mean": np.exp(np.log(positive).mean()),
+        "positive_largest": positive.max(),
+    }
 
 
 def _positive_logs(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ It resamples each group with replacement and repeats the test. Once the groups d
 n_deep · n_rest in every resample, and p varies only through the correction for the ties that
 resampling makes, that is, through which positions were drawn twice. The values play no part: any
 two separated samples of these sizes give the same numbers to the last digit. A bootstrap over
-systems, which does carry information, is in `fimtiers.statistics.cluster_bootstrap`.
+systems that does depend on them is in `fimtiers.statistics.cluster_bootstrap`.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ less."""
 
 def finite_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with a finite ratio and a variance, with ``log_ratio``, ln (T1/T3)."""
-    used = runs.assign(log_ratio=np.log(runs["tier_ratio"]))
+    used = runs.copy().assign(log_ratio=np.log(runs["tier_ratio"]))
     return used[np.isfinite(used["log_ratio"]) & (used["log_variance"] > 0)]
 
 
@@ -39,7 +39,7 @@ def prediction_errors(runs: pd.DataFrame) -> pd.DataFrame:
         ``runs``, ``median`` and ``worst``, sizes of errors in nats, and ``holds``, whether the
         median is at most `NEAR`. A prediction that is not finite is infinitely wrong.
     """
-    used = finite_runs(runs)
+    used = finite_runs(runs).copy()  # in one block: the table is wide
     used = used.assign(variance=np.where(used["log_variance"] <= WIDE, "small", "large"))
     rows = []
     for (sweep, label, variance), own in used.groupby(["sweep", "label", "variance"], sort=False):

@@ -8,9 +8,9 @@ its negative logarithm at label y is, with the residual e = p − onehot(y),
 
 Two questions are settings, because they change the answer:
 
-- which labels: `given` squares the residual at the training label, the "empirical Fisher" that was
-  published; `model` takes the expectation over labels from the likelihood itself, E[e_c²] =
-  p_c (1 − p_c), which is the Fisher information.
+- which labels (`definition`): `loss` squares the residual at the training label, the "empirical
+  Fisher" that was published; `true` takes the expectation over labels from the likelihood itself,
+  E[e_c²] = p_c (1 − p_c), which is the Fisher information.
 - which inputs: the published protocol draws `probes` training points with replacement, the
   corrected one averages over every training point once, the limit of many draws.
 """
@@ -55,11 +55,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "default": 0.01,
         "description": "Step length of the training, per unit gradient of the mean loss.",
     },
-    "labels": {
-        "enum": ["given", "model"],
-        "default": "given",
-        "description": "`given`: squared loss gradients at the training labels; "
-        "`model`: expectation over labels from the model's own probabilities.",
+    "definition": {
+        "enum": ["loss", "true"],
+        "default": "loss",
+        "stage": "fisher",
+        "description": "`loss`: squared loss gradients at the training labels; "
+        "`true`: expectation over labels from the model's own probabilities.",
     },
     "probes": {
         "type": "integer",
@@ -71,6 +72,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "protocol": {
         "enum": ["published", "corrected"],
         "default": "published",
+        "stage": "fisher",
         "description": "`published`: mean over drawn training points; "
         "`corrected`: mean over all training points.",
     },
@@ -116,7 +118,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         points = stream.integers(0, samples, settings["probes"]) if published else slice(None)
         weight, bias = theta[:-classes].reshape(-1, classes), theta[-classes:]
         probability = softmax(x[points] @ weight + bias, axis=-1)
-        if settings["labels"] == "given":
+        if settings["definition"] == "loss":
             squared_residual = (probability - _one_hot(y[points], classes)) ** 2
         else:
             squared_residual = probability * (1 - probability)
@@ -126,7 +128,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         tensors=state.tensors,
         probes=settings["probes"] if published else samples,
         estimator="analytic",
-        definition="loss" if settings["labels"] == "given" else "true",
+        definition=settings["definition"],
     )
 
 

@@ -5,10 +5,17 @@ them. An input is x ~ N(0, 1) in `dim` dimensions; the loss of one input is
 
     ℓ(x; θ) = ½ mean_j (y_j − x_j)²,   y = net(x; θ),
 
-the negative log-likelihood of Gaussian noise of variance `dim`, taken at the given target (`loss`
-Fisher). Parameters and inputs have no units. With δ_l = ∂ℓ/∂z_l of one input and a_l the input of
-layer l, F is the mean over inputs of (δ_l ∘ δ_l)(a_l ∘ a_l)ᵀ for the weights and of δ_l ∘ δ_l for
-the biases: the gradient of a single input is never formed.
+the negative log-likelihood of Gaussian noise of variance `dim`. Parameters and inputs have no
+units. With δ_l = ∂ℓ/∂z_l of one input and a_l the input of layer l, F is the mean over inputs of
+(δ_l ∘ δ_l)(a_l ∘ a_l)ᵀ for the weights and of δ_l ∘ δ_l for the biases: the gradient of a single
+input is never formed. A setting says at which targets (`definition`):
+
+- `loss`: at the given one, x, so that F shrinks with the loss as a training goes on;
+- `true`: in the expectation over targets of the likelihood, the Fisher information
+  mean_x Σ_j (∂y_j/∂θ)² / `dim`. It is summed exactly, one backward pass for each output, so that no
+  drawn target adds its own scatter. The squares are summed over the outputs before they meet those
+  of the activations, and all seeds share each product: sixteen outputs cost four to five times as
+  much as `loss`.
 
 Random numbers come from one stream per seed: initialisation, inputs discarded on request,
 training batches, probes.
@@ -28,6 +35,7 @@ from fimtiers.networks import dense_stack
 from fimtiers.networks.activations import ACTIVATIONS
 from fimtiers.networks.dense_stack import DenseStack
 from fimtiers.networks.initialisation import initialise
+from fimtiers.networks.label_squares import expected_squares, loss_squares
 from fimtiers.networks.sampling import standard_normal, standard_normal_chunks
 from fimtiers.networks.training import MomentumDescent
 from fimtiers.networks.unit_counts import UnitCounts
@@ -124,6 +132,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "default": 200,
         "description": "Number of inputs in the mean.",
     },
+    "definition": {
+        "enum": ["loss", "true"],
+        "default": "loss",
+        "stage": "fisher",
+        "description": "`loss`: squared loss gradients at the given targets; "
+        "`true`: expectation over targets from the Gaussian likelihood.",
+    },
 }
 
 STEPS_ON_RECORD = 100
@@ -181,9 +196,12 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
             units.add(layer, kind, stack.activation.flat(z), stack.activation.linear(z))
         residual = tape.outputs[-1] - x
         loss += residual.double().square().mean(2).sum(1) / 2
-        for layer, a, delta in dense_stack.backward(stack, tape, residual / settings["dim"]):
-            squares = delta.double().square()
-            fim.weights[layer].baddbmm_(squares.mT, a.double().square())
+        if settings["definition"] == "loss":
+            squared_deltas = loss_squares(stack, tape, residual / settings["dim"])
+        else:
+            squared_deltas = expected_squares(stack, tape, settings["dim"])
+        for layer, squares in squared_deltas:
+            fim.weights[layer].baddbmm_(squares.mT, tape.inputs[layer].double().square())
             fim.biases[layer] += squares.sum(1, keepdim=True)
     fim.flat.div_(settings["probes"])
     return FisherDiagonal(
@@ -191,7 +209,7 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
         tensors=state.tensors,
         probes=settings["probes"],
         estimator="exact backpropagation, squares of activations and deltas",
-        definition="loss",
+        definition=settings["definition"],
         diagnostics={
             "probe_loss": (("seed",), (loss / settings["probes"]).numpy()),
             **units.variables(),

@@ -9,6 +9,8 @@ their eigenvectors, first-order perturbation theory gives
 the 2 because M_ij and M_ji are one parameter. The published protocol leaves the 2 out.
 
 There are no random probes: the mean runs over the ranks k, and which ranks are taken is a choice.
+So are the coordinates: in √2 M_ij, in which symmetric matrices have their usual length, the 2 is
+√2.
 """
 
 from typing import Any
@@ -32,16 +34,27 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "minItems": 1,
         "uniqueItems": True,
         "default": [1, 2, 4, 8, 16],
+        "stage": "fisher",
         "description": "Numbers k of largest eigenvalues whose sums are observed. The published "
         "choice is the powers of two up to a quarter of N.",
     },
     "protocol": {
         "enum": ["published", "corrected"],
         "default": "published",
+        "stage": "fisher",
         "description": "`published`: P_ij for every entry, mean in single precision; "
         "`corrected`: 2 P_ij off the diagonal, double precision.",
     },
+    "coordinates": {
+        "enum": ["entries", "orthonormal"],
+        "default": "entries",
+        "stage": "fisher",
+        "description": "Of the `corrected` protocol. `entries`: M_ij; `orthonormal`: √2 M_ij off "
+        "the diagonal, so that the sum of squares of all is that of the whole matrix.",
+    },
 }
+
+OFF_DIAGONAL = {"entries": 2.0, "orthonormal": 2**0.5}
 
 
 def build_state(settings: Settings, seeds: NDArray[np.int64]) -> State:
@@ -68,7 +81,9 @@ def fisher_diagonal(settings: Settings, state: State) -> FisherDiagonal:
     for row, entries in zip(fim, state.theta, strict=True):
         projectors = spectral_projectors(_symmetric(entries, size), ranks)
         for projector in projectors:
-            gradient = projector if published else entry_gradient(projector)
+            gradient = projector
+            if not published:
+                gradient = entry_gradient(projector, OFF_DIAGONAL[settings["coordinates"]])
             row += gradient[np.triu_indices(size)] ** 2
         row /= len(ranks)
     return FisherDiagonal(
@@ -100,9 +115,14 @@ def spectral_projectors(matrix: NDArray[np.float64], ranks: list[int]) -> list[N
     return [vectors @ vectors.T for vectors in leading]
 
 
-def entry_gradient(projector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ∂S_k/∂M_ij for independent entries i ≤ j: twice the projector off the diagonal."""
-    gradient = 2 * projector
+def entry_gradient(
+    projector: NDArray[np.float64], off_diagonal: float = 2.0
+) -> NDArray[np.float64]:
+    """Return ∂S_k/∂M_ij for independent entries i ≤ j: twice the projector off the diagonal.
+
+    Another factor than 2 is for other coordinates, √2 for √2 M_ij.
+    """
+    gradient = off_diagonal * projector
     np.fill_diagonal(gradient, np.diag(projector))
     return gradient
 

@@ -8,6 +8,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from fimtiers.fisher import (
     Extractor,
+    Gaussian,
     SampleCouplingError,
     chain,
     diagonal,
@@ -219,3 +220,64 @@ def test_rows_that_a_view_shows_to_lie_sample_by_sample_need_no_labelled_pass(mo
     found = diagonal(model, wavy, (x, None))
     expected = by_definition(model, wavy, x, None)
     torch.testing.assert_close(found["weight"], expected["weight"], rtol=1e-10, atol=0)
+
+
+def deep(dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A model that is no chain, with a large parameter."""
+    return nn.Sequential(wide_layer(dtype), nn.LayerNorm(WIDTH, dtype=dtype), nn.Tanh())
+
+
+@pytest.mark.parametrize("passes", [None, 2, 3])
+@pytest.mark.parametrize("sums_dtype", [torch.float64, torch.float32])
+def test_sums_are_as_they_were_after_the_check(sums_dtype, passes):
+    model = wide_layer()
+    sums = sums_by_loop(model, sums_dtype)
+    before = {name: total.clone() for name, total in sums.totals.items()}
+    check = LoopCheck(sums, {}, passes)
+    loop_gradients(
+        model, Objective(wavy), two(model), dict(model.named_parameters()), check.receive
+    )
+    for left, found in check.differences().values():
+        assert left <= 1e-6 * found
+    for name, total in sums.totals.items():
+        assert torch.equal(total, before[name])
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 2])
+@pytest.mark.parametrize("samples", [1, 2, 3, 5])
+def test_each_sample_counts_once_in_a_first_call(monkeypatch, samples, micro_batch):
+    sizes = []
+    add = engine.Engine.add
+
+    def noted(self, batch, guessing=False):
+        sizes.append(len(batch[0]))
+        return add(self, batch, guessing)
+
+    monkeypatch.setattr(engine.Engine, "add", noted)
+    model, x = deep(torch.float64), VECTORS[:samples].double()
+    extract = Extractor(model, wavy, micro_batch=micro_batch)
+    first = extract((x, None))
+    assert sum(sizes) == samples
+    later = extract((x, None))
+    assert first.n == later.n == samples
+    exact = by_definition(model, wavy, x, None)
+    for name, values in exact.items():
+        torch.testing.assert_close(first[name], later[name], rtol=1e-12, atol=1e-20)
+        torch.testing.assert_close(first[name], values, rtol=1e-10, atol=1e-16)
+
+
+def test_labels_drawn_in_a_first_call_are_those_of_later_ones():
+    extract = Extractor(deep(), Gaussian(1.0), kind="mc", seed=3)
+    first, later = extract((VECTORS, None)), extract((VECTORS, None))
+    for name in ("0.weight", "1.bias"):
+        assert torch.equal(first[name], later[name])
+
+
+def test_a_batch_after_the_first_one_counts_too():
+    model = deep(torch.float64)
+    batches = [(VECTORS[:2].double(), None), (VECTORS[2:].double(), None)]
+    found = diagonal(model, wavy, batches)
+    exact = by_definition(model, wavy, VECTORS.double(), None)
+    assert found.n == len(VECTORS)
+    for name, values in exact.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-10, atol=1e-16)

@@ -191,3 +191,21 @@ def test_relative_positions_are_a_constant_index():
 def test_numpy_array_of_the_right_kind():
     index = np.arange(ROWS)[::-1].copy()
     assert_exact(Lookup(lambda t, x: t[index][x]), TOKENS)
+
+
+def test_time_first_layers_behind_columns_picked_by_index():
+    def forward(table, tokens):
+        data = torch.sin(F.embedding(tokens.t(), table))  # (time, sample, channel)
+        return data.index_select(2, torch.arange(WIDTH).flip(0)).mul(table[0]).transpose(0, 1)
+
+    assert_exact(Lookup(forward), TOKENS)
+
+
+def test_time_first_head_behind_columns_picked_by_index():
+    class Flipped(Lookup):
+        def forward(self, tokens: Tensor) -> Tensor:
+            data = torch.sin(F.embedding(tokens.t(), self.table))
+            picked = data.index_select(2, torch.arange(WIDTH).flip(0))
+            return self.head(torch.tanh(self.head.weight.sum() * picked)).transpose(0, 1)
+
+    assert_exact(Flipped(None), TOKENS)

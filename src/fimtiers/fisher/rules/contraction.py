@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,7 +139,23 @@ def matmul(tape: Interceptor, func: Operation, first: Any, second: Any) -> Any:
     batch = ascii_lowercase[: max(a.ndim, b.ndim, 2) - 2]
     a_labels = batch[len(batch) - max(a.ndim - 2, 0) :] + rows + "K"
     b_labels = batch[len(batch) - max(b.ndim - 2, 0) :] + "K" + columns
-    return _contract(tape, func, (first, second), (a_labels, b_labels, batch + rows + columns))
+    labels = a_labels, b_labels, batch + rows + columns
+    result = _contract(tape, func, (first, second), labels)
+    if result is NotImplemented and isinstance(first, Tracked) != isinstance(second, Tracked):
+        return _broadcast_product(tape, func, first, second)
+    return result
+
+
+def _broadcast_product(tape: Interceptor, func: Operation, first: Any, second: Any) -> Any:
+    """Run a matrix product with a parameter that is repeated along leading axes of the data."""
+    a, b = value(first), value(second)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    tracked = first if isinstance(first, Tracked) else second
+    shape = tracked.value.shape
+    if len(shape) < 3 or shape[:-2] == batch:
+        return NotImplemented
+    whole = tape.watch(tracked.value.expand(*batch, *shape[-2:]), [(tracked, unbroadcast(shape))])
+    return func(whole, b) if tracked is first else func(a, whole)
 
 
 def addmm(

@@ -96,14 +96,62 @@ def expand(tape: Interceptor, func: Operation, tensor: Any, *args: Any, **kwargs
 
 
 def repeat(tape: Interceptor, func: Operation, tensor: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run a repetition of a parameter, if only axes of length 1 are repeated."""
-    if not isinstance(tensor, Tracked):
+    """Run a repetition of a parameter, such as of one table for each sample of the batch."""
+    numbers = list(leaves([args, kwargs]))
+    if not isinstance(tensor, Tracked) or 0 in numbers:
         return NotImplemented
-    result = func(tensor.value, *args, **kwargs)
-    shape, missing = tensor.value.shape, result.ndim - tensor.value.ndim
-    if any(n not in (1, result.shape[axis + missing]) for axis, n in enumerate(shape)):
+    axes = max(len(numbers), tensor.value.ndim)
+    numbers = [1] * (axes - len(numbers)) + numbers
+    shape = [1] * (axes - tensor.value.ndim) + list(tensor.value.shape)
+    return _repeated(tape, tensor, numbers, shape, axis_of_copies=0)
+
+
+def repeat_interleave(
+    tape: Interceptor, func: Operation, tensor: Any, repeats: Any, dim: int | None = None, **_: Any
+) -> Any:
+    """Run a repetition in which copies of an entry follow each other."""
+    if not isinstance(tensor, Tracked) or not isinstance(repeats, int) or dim is None:
         return NotImplemented
-    return tape.watch(result, [(tensor, unbroadcast(shape))])
+    shape = list(tensor.value.shape)
+    numbers = [1] * len(shape)
+    numbers[dim] = repeats
+    return _repeated(tape, tensor, numbers, shape, axis_of_copies=1)
+
+
+def _repeated(
+    tape: Interceptor, tensor: Tracked, numbers: list[int], shape: list[int], axis_of_copies: int
+) -> Tensor:
+    """Return a parameter repeated along its axes, as an expansion with an axis for the copies.
+
+    Parameters
+    ----------
+    tape
+        Watches the expansion.
+    tensor
+        The parameter.
+    numbers
+        Of copies along each axis.
+    shape
+        Of the parameter, with axes of length 1 in front.
+    axis_of_copies
+        0 to put the axis of copies before that of the parameter, 1 for behind.
+    """
+    aligned, expanded = [], []
+    for number, length in zip(numbers, shape, strict=True):
+        if number == 1 or length == 1:
+            aligned.append(length)
+            expanded.append(number * length)
+            continue
+        pair = [(1, number), (length, length)]
+        for own, whole in pair[::-1] if axis_of_copies else pair:
+            aligned.append(own)
+            expanded.append(whole)
+    result = tape.watch(
+        tensor.value.reshape(aligned).expand(expanded),
+        [(tensor, Unbroadcast(tensor.value.shape, tuple(aligned)))],
+    )
+    # A copy, as that of torch: others may change it in place.
+    return result.reshape([n * m for n, m in zip(numbers, shape, strict=True)]).contiguous()
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:  # noqa: A002  torch's name
@@ -128,5 +176,6 @@ RULES: dict[str, Callable[..., Any]] = {
     **dict.fromkeys([f"__i{name}__" for name in ("add", "sub", "mul", "truediv")], broadcast),
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
     **dict.fromkeys(("repeat", "tile"), repeat),
+    "repeat_interleave": repeat_interleave,
 }
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {"prelu": prelu}
