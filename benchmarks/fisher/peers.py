@@ -210,6 +210,84 @@ def asdl(model: nn.Module) -> Extract:
     return extract
 
 
+def kronfluence(model: nn.Module) -> Extract:
+    """Lambda matrices of the strategy `diagonal`: of linear layers and convolutions alone."""
+    from kronfluence.arguments import FactorArguments
+    from kronfluence.factor.eigen import fit_lambda_matrices_with_loader
+    from kronfluence.module.utils import wrap_tracked_modules
+    from kronfluence.task import Task
+    from kronfluence.utils.constants import LAMBDA_MATRIX_NAME
+    from kronfluence.utils.state import State
+
+    class Losses(Task):
+        """The sum of the losses of all samples."""
+
+        def compute_train_loss(
+            self, batch: tuple[Tensor, Tensor], model: nn.Module, sample: bool = False
+        ) -> Tensor:
+            """Return the loss of labels from the data, as `use_empirical_fisher` asks for it."""
+            return loss(model(batch[0]), batch[1]).sum()
+
+        def compute_measurement(self, batch: tuple[Tensor, Tensor], model: nn.Module) -> Tensor:
+            """Return what influence functions would be of."""
+            return self.compute_train_loss(batch, model)
+
+    model, task, state = copy.deepcopy(model), Losses(), State(cpu=True)
+    biased = {
+        name: getattr(module, "bias", None) is not None for name, module in model.named_modules()
+    }
+    model = wrap_tracked_modules(model, task)
+    # Tied weights and layers used twice are added up only where this is said.
+    options = FactorArguments(
+        strategy="diagonal", use_empirical_fisher=True, has_shared_parameters=True
+    )
+
+    def extract(inputs: Tensor, targets: Tensor) -> Values:
+        _, factors = fit_lambda_matrices_with_loader(
+            model, state, task, [(inputs, targets)], options, disable_tqdm=True
+        )
+        found = {}
+        for name, sums in factors[LAMBDA_MATRIX_NAME].items():
+            weight = sums[:, :-1] if biased[name] else sums
+            shape = model.get_submodule(name).original_module.weight.shape
+            found[f"{name}.weight"] = weight.reshape(shape) / len(inputs)
+            if biased[name]:
+                found[f"{name}.bias"] = sums[:, -1] / len(inputs)
+        return found
+
+    return extract
+
+
+PROBES = 20
+"""Products with the matrix for an estimate of its diagonal."""
+
+
+def curvlinops(model: nn.Module) -> Extract:
+    """An estimate: this release has no exact diagonal, of this matrix or another."""
+    from curvlinops import EFLinearOperator, hutchinson_diag
+
+    model = copy.deepcopy(model)
+    named = dict(model.named_parameters())
+
+    class Losses(nn.CrossEntropyLoss):
+        """The mean loss of the samples; the library tells losses apart by their class."""
+
+    def extract(inputs: Tensor, targets: Tensor) -> Values:
+        matrix = EFLinearOperator(
+            model, Losses(), list(named.values()), [(inputs, targets)],
+            check_deterministic=False,
+        )  # fmt: skip
+        flat = hutchinson_diag(matrix, PROBES)
+        parts = flat.split([p.numel() for p in named.values()])
+        return {n: v.view_as(p) for (n, p), v in zip(named.items(), parts, strict=True)}
+
+    return extract
+
+
+ESTIMATES = {"curvlinops"}
+"""Peers that say that what they give is an estimate from random vectors."""
+
+
 def stacked(models: Sequence[nn.Module]) -> Extract:
     def extract(inputs: Tensor, targets: Tensor) -> Values:
         results = diagonal_ensemble(models, loss, (inputs, targets))
@@ -247,6 +325,8 @@ METHODS: dict[str, Callable[[Sequence[nn.Module]], Extract]] = {
     "nngeometry": each(nngeometry),
     "laplace": each(laplace),
     "asdl": each(asdl),
+    "kronfluence": each(kronfluence),
+    "curvlinops": each(curvlinops),
 }
 ENSEMBLE = {
     "fimtiers, stacked": stacked,
