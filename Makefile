@@ -54,7 +54,7 @@ test: .venv/installed
 	@$(foreach mark,$(sort $(ABSENT)),echo 'without the tests marked $(mark), see pyproject.toml';)
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile $(if $(strip $(ABSENT)),-m 'not ($(subst $(space), or ,$(strip $(sort $(ABSENT)))))')
 
-# The Fisher engine against other libraries, on one thread; about ten minutes.
+# The Fisher engine against other libraries, on one thread; about fifty minutes.
 benchmark: export OMP_NUM_THREADS := 1
 benchmark: export PYTHONPATH := src:.
 benchmark: .venv-benchmark/installed

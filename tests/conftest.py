@@ -10,8 +10,8 @@ from hypothesis import settings
 
 # The first example of a property may compile the code that the rest run, so none is timed.
 settings.register_profile("ci", deadline=None, derandomize=True)
-settings.register_profile("nightly", deadline=None, max_examples=4000, print_blob=True)
-settings.register_profile("brief", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
+settings.register_profile("brief", deadline=None, max_examples=16, derandomize=True)
 
 
 def pytest_addoption(parser) -> None:

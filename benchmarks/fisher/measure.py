@@ -9,6 +9,7 @@ import argparse
 import copy
 import csv
 import ctypes
+import datetime
 import multiprocessing
 import os
 import re
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.fisher import peers
+from benchmarks.fisher.runs import processor
 from benchmarks.fisher.workloads import WORKLOADS, Workload
 
 ROUNDS = 5
@@ -53,7 +55,8 @@ REPEATS, ENOUGH = 15, 0.1
 
 FIELDS = (
     "workload", "title", "target", "method", "status", "error", "missing", "samples", "rounds",
-    "ratio", "low", "high", "further", "further_low", "further_high", "memory_mb",
+    "ratio", "low", "high", "further", "further_low", "further_high", "memory_mb", "first",
+    "processor", "date",
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -61,11 +64,14 @@ Row = dict[str, Any]
 def measure(name: str) -> list[Row]:
     """Return one row per method, the plain pass first."""
     workload = make(name)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     passes = peers.plain_passes(workload.models)
     rows = {method: Row(status="", samples=len(workload.inputs)) for method in passes}
     extracts = {}
     for method, prepare in taking_part(workload).items():
         rows[method], extract = check(workload, prepare)
+        if extract is not None and method in peers.ESTIMATES:
+            rows[method]["status"] = "estimate"
         if extract is not None:
             samples = count(workload, method)
             rows[method]["samples"] = samples
@@ -76,6 +82,7 @@ def measure(name: str) -> list[Row]:
         if "ratio" in row:
             row["memory_mb"] = in_fresh_process(name, method, row["samples"])
         row.update(workload=name, title=workload.title, target=workload.target, method=method)
+        row.update(first=workload.first, processor=processor(), date=today)
     return list(rows.values())
 
 

@@ -211,7 +211,7 @@ def asdl(model: nn.Module) -> Extract:
 
 
 def kronfluence(model: nn.Module) -> Extract:
-    """Lambda matrices of the strategy `diagonal`: of linear layers and convolutions alone."""
+    """Return lambda matrices of the strategy `diagonal`, which linear and conv layers have."""
     from kronfluence.arguments import FactorArguments
     from kronfluence.factor.eigen import fit_lambda_matrices_with_loader
     from kronfluence.module.utils import wrap_tracked_modules
@@ -263,7 +263,7 @@ PROBES = 20
 
 
 def curvlinops(model: nn.Module) -> Extract:
-    """An estimate: this release has no exact diagonal, of this matrix or another."""
+    """Estimate the diagonal: this release has no exact one, of this matrix or another."""
     from curvlinops import EFLinearOperator, hutchinson_diag
 
     model = copy.deepcopy(model)

@@ -1,7 +1,6 @@
 """Make the page and the figure of the benchmark from its CSV files."""
 
 import argparse
-import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,7 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from benchmarks.fisher import runs
 from benchmarks.fisher.measure import BUDGET, CHECKED, ROUNDS, TOLERANCE
+from benchmarks.fisher.peers import PROBES
 from benchmarks.fisher.summary import summary
 from benchmarks.fisher.workloads import WORKLOADS
 from fimtiers.plotting.style import COLOURS, FAINT, SMALL, SOFT, bare, decades, figure_style
@@ -25,13 +26,15 @@ NAMES = {
     "vmap": "torch.func vmap(grad)",
     "Opacus": "Opacus",
     "laplace": "laplace",
+    "kronfluence": "kronfluence",
+    "curvlinops": "curvlinops",
     "loop": "loop over samples",
 }
 """Rows of the figure from top to bottom."""
 
 PACKAGES = (
     "torch", "backpack-for-pytorch", "opacus", "nngeometry", "laplace-torch", "asdfghjkl",
-    "transformers",
+    "kronfluence", "curvlinops-for-pytorch", "transformers",
 )  # fmt: skip
 
 INTRODUCTION = f"""# Benchmark of the Fisher engine
@@ -49,36 +52,54 @@ peer fewer samples than the plain pass, its cost is scaled to all. vmap runs in 
 
 Values are compared with a float64 loop on {CHECKED} samples; the error is ‖F − F_loop‖ / ‖F_loop‖
 of the worst tensor. *Correct*: all tensors within {TOLERANCE:g}. *Incomplete*: tensors are missing,
-the others right. *Wrong*: a tensor is beyond {TOLERANCE:g}, and nothing says so. *Raises*: no
-result. Memory is the peak of a second call above what is resident before it, in a fresh process
-whose allocator gives back at once what is free, for the samples in the table; the result counts.
+the others right. *Wrong*: a tensor is beyond {TOLERANCE:g}, and nothing says so. *Estimate*: the
+library says that it gives one; `curvlinops` has no exact diagonal in its release, and {PROBES}
+random vectors estimate that of the empirical Fisher. `kronfluence` gives its strategy `diagonal`,
+the squares of linear layers and convolutions alone. *Raises*: no result. Memory is the peak of a
+second call above what is resident before it, in a fresh process whose allocator gives back at once
+what is free, for the samples in the table; the result counts.
 
 ![Cost of each method on each workload](images/benchmark.svg)
 """
 
 
 def main() -> None:
-    """Read all CSV files of a directory and write the page and the figure."""
+    """Read the runs, keep the newest if asked to, and write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("reports/benchmark"))
+    parser.add_argument("--recorded", type=Path, default=Path("benchmarks/recorded"))
+    parser.add_argument("--record", action="store_true", help="keep the results among the recorded")
     parser.add_argument("--to", type=Path, default=Path("reports/benchmark"))
     arguments = parser.parse_args()
-    files = [arguments.results / f"{name}.csv" for name in WORKLOADS]
-    measured = [pd.read_csv(file, encoding="utf-8") for file in files if file.exists()]
-    if not measured:
+    if arguments.record:
+        runs.record(arguments.results, arguments.recorded)
+    found = runs.read([*runs.folders(arguments.recorded), arguments.results])
+    if not found:
         raise FileNotFoundError(f"no results in {arguments.results}; run `make benchmark`")
-    newest = max(file.stat().st_mtime for file in files if file.exists())
+    measured = {name: found[name] for name in WORKLOADS if name in found}
     (arguments.to / "images").mkdir(parents=True, exist_ok=True)
-    (arguments.to / "benchmarks.md").write_text(page(measured, newest), encoding="utf-8")
-    draw(measured, arguments.to / "images" / "benchmark.svg")
+    (arguments.to / "benchmarks.md").write_text(page(measured))
+    newest = [tables[-1] for tables in measured.values()]
+    draw(newest, arguments.to / "images" / "benchmark.svg")
 
 
-def page(measured: list[pd.DataFrame], newest: float) -> str:
-    """Return the page: how it was measured, on what, a summary, and a table per workload."""
-    day = datetime.datetime.fromtimestamp(newest, datetime.UTC).date()
+def page(measured: dict[str, list[pd.DataFrame]]) -> str:
+    """Return the page: how it was measured, on what, a summary, and a table per workload.
+
+    Parameters
+    ----------
+    measured
+        Tables of each workload, the newest run last.
+    """
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    parts = [INTRODUCTION, f"Measured on {day}, {processor()}, with {versions}.\n"]
-    return "\n".join([*parts, summary(measured), *map(table, measured)])
+    every = [table for tables in measured.values() for table in tables]
+    parts = [
+        INTRODUCTION,
+        runs.listed(every),
+        f"Tables and figure show the newest, with {versions}.\n",
+    ]
+    newest = [table(tables[-1]) for tables in measured.values()]
+    return "\n".join([*parts, summary(list(measured.values())), *newest])
 
 
 def table(rows: pd.DataFrame) -> str:
@@ -113,14 +134,14 @@ def interval(median: float, low: float, high: float) -> str:
 @figure_style()
 def draw(measured: list[pd.DataFrame], file: Path) -> None:
     """Draw the cost of every method, one panel per workload."""
-    figure, grid = plt.subplots(2, 4, figsize=(9.6, 5.0), sharex=True, sharey=True)
+    figure, grid = plt.subplots(3, 4, figsize=(9.6, 8.0), sharex=True, sharey=True)
     for axes, rows in zip(grid.flat, measured, strict=False):
         draw_workload(axes, rows)
     for axes in list(grid.flat)[len(measured) :]:
         axes.set_visible(False)
     figure.supxlabel(
         "CPU time / plain batched forward and backward pass      "
-        "(filled: correct, hollow: incomplete or wrong)",
+        "(filled: correct, hollow: incomplete, an estimate, or wrong)",
         fontsize=8,
     )
     figure.tight_layout(w_pad=0.6)
@@ -161,16 +182,6 @@ def draw_cost(
         note, (max(high, ratio), y), (5, 0), textcoords="offset points", va="center",
         fontsize=SMALL, color=colour if status == "correct" else SOFT,
     )  # fmt: skip
-
-
-def processor() -> str:
-    """Return the model of the processor, where Linux tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return "an unknown processor"
 
 
 if __name__ == "__main__":

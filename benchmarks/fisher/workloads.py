@@ -58,39 +58,41 @@ def loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def small_mlp() -> Workload:
     x, y = torch.randn(1000, 16), _labels(16, 1000, 1)
-    return Workload("MLP 16–64×6–16, 1000 samples", [_mlp([16, *[64] * 6, 16])], x, y, 1000, 1.6)
+    return Workload("MLP 16–64×6–16, 1000 samples", [_mlp([16, *[64] * 6, 16])], x, y, 1000, 1.25)
 
 
 def wide_mlp() -> Workload:
     x, y = torch.randn(512, 1024), _labels(1024, 512, 1)
-    return Workload("MLP 1024×4, 512 samples", [_mlp([1024] * 5)], x, y, 16, 1.15)
+    return Workload("MLP 1024×4, 512 samples", [_mlp([1024] * 5)], x, y, 16, 1.10)
 
 
 def resnet() -> Workload:
     x, y = torch.randn(64, 3, 32, 32), _labels(10, 64, 1)
-    return Workload("ResNet-18, 64 images of 32×32", [ResNet18().eval()], x, y, 8, 1.35)
+    return Workload("ResNet-18, 64 images of 32×32", [ResNet18().eval()], x, y, 8, 1.10)
 
 
 def gpt() -> Workload:
     x, y = _labels(2048, 32, 128), _labels(2048, 32, 128)
     model = Transformer(nn.Embedding(2048, 256), 256, 4, 128, 2048, causal=True)
-    return Workload("GPT 4×256, 32 sequences of 128", [model], x, y, 8, 1.10)
+    return Workload("GPT 4×256, 32 sequences of 128", [model], x, y, 8, 1.05)
 
 
 def vit() -> Workload:
     x, y = torch.randn(32, 64, 48), _labels(10, 32, 1)
     model = ViT(patch=48, width=192, layers=6, patches=64, classes=10)
-    return Workload("ViT 6×192, 32 images of 65 tokens", [model], x, y, 16, 1.35)
+    return Workload("ViT 6×192, 32 images of 65 tokens", [model], x, y, 16, 1.10)
 
 
 def gpt2_block() -> Workload:
     x, y = _labels(512, 8, 128), _labels(512, 8, 128)
-    return Workload("GPT-2 block of 768, 8 sequences of 128", [GPT2Block()], x, y, 8)
+    return Workload("GPT-2 block of 768, 8 sequences of 128", [GPT2Block()], x, y, 8, 1.05)
 
 
 def experts() -> Workload:
     x, y = torch.randn(16, 64, 256), _labels(16, 16, 64)
-    return Workload("Mixture of 8 experts, 16 sequences of 64", [Experts(256, 512, 8, 16)], x, y, 8)
+    return Workload(
+        "Mixture of 8 experts, 16 sequences of 64", [Experts(256, 512, 8, 16)], x, y, 8, 1.60
+    )
 
 
 def ensemble() -> Workload:

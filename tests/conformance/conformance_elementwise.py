@@ -94,6 +94,8 @@ def repeated(d: Draws, name: str) -> Made:
         sizes[axis] = samples
         if name in ("repeat", "tile"):
             token = getattr(p, name)(*(n // k for n, k in zip(sizes, p.shape, strict=True)))
+        elif name == "repeat_interleave":
+            token = p.repeat_interleave(samples, axis)
         elif name == "expand_as":
             token = p.expand_as(data.narrow(1 - axis, 0, own))
         else:
@@ -132,6 +134,6 @@ ELEMENTWISE: dict[str, Recipe] = {
     "addcmul_": partial(ternary, name="addcmul_", apply=as_method("addcmul_")),
     "where": where,
     **{name: partial(repeated, name=name)
-       for name in ("expand", "expand_as", "broadcast_to", "repeat", "tile")},
+       for name in ("expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave")},
     "prelu": prelu,
 }  # fmt: skip

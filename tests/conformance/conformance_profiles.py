@@ -2,8 +2,8 @@
 
 from hypothesis import HealthCheck, settings
 
-PER_CASE = 20
-"""One case gets a twentieth of the examples of a profile: cases are many."""
+PER_CASE = 8
+"""One case gets an eighth of the examples of a profile: cases are many."""
 
 examples = settings(
     max_examples=max(1, settings.default.max_examples // PER_CASE),
