@@ -12,6 +12,7 @@ from fimtiers.fisher.batches import NO_SAMPLES, Data, Inputs, ends, length, pair
 from fimtiers.fisher.calibration import Routes, add_without_rules, calibrate, leave_to_loop
 from fimtiers.fisher.chain_engine import ChainEngine
 from fimtiers.fisher.engine import Engine
+from fimtiers.fisher.flatness import still_flat
 from fimtiers.fisher.interception import RoutesChangedError
 from fimtiers.fisher.isolation import isolated
 from fimtiers.fisher.likelihoods import Likelihood
@@ -154,7 +155,7 @@ device, check, flattened
                 for name in sums.totals
             },
             sums.exponents,
-            self._engine.masks() | self._routes.flat,
+            self._engine.masks() | still_flat(self._routes.flat, sums, n, self.model),
             self.objective.kind,
             self.objective.unit,
         )

@@ -5,6 +5,7 @@ shows only the sum: rounding noise that looks like a small gradient. But a loss 
 an entry stays what it is when the entry is moved far, and no small gradient does that.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from fimtiers.fisher.batches import Inputs, call, length, part
 from fimtiers.fisher.fallback import Functional, loop_gradients
 from fimtiers.fisher.objective import Objective
-from fimtiers.fisher.sums import TILE
+from fimtiers.fisher.sums import TILE, Sums
 
 SMALL = 1 << 10
 """A gradient below this many rounding errors of the largest one may be noise."""
@@ -75,6 +76,34 @@ def flat_entries(
         if bool(flat.any()):
             found[name] = flat.view(size.shape)
     return found
+
+
+def still_flat(
+    flat: Mapping[str, Tensor], sums: Sums, n: int, model: nn.Module
+) -> dict[str, Tensor]:
+    """Return what of `flat` is noise over all samples, and not only over those looked at.
+
+    Parameters
+    ----------
+    flat
+        From `flat_entries`.
+    sums
+        Sums of squares of all parameters, of one model.
+    n
+        Number of samples.
+    model
+        Whose parameters they are.
+    """
+    if not flat:
+        return {}
+    peaks = [float(sums.unscaled(name).max()) for name, t in sums.totals.items() if t.numel()]
+    peak = math.sqrt(max(peaks) / n)
+    kept = {}
+    for name, mask in flat.items():
+        size = (sums.unscaled(name) / n).sqrt()
+        noise = SMALL * torch.finfo(model.get_parameter(name).dtype).eps * peak
+        kept[name] = mask.to(size.device) & (size <= noise)
+    return {name: mask for name, mask in kept.items() if bool(mask.any())}
 
 
 class FlatnessTest:

@@ -180,3 +180,19 @@ def test_entries_that_cancel_in_the_first_samples_only_are_not_flagged():
         for batches in ([8], [3, 5], [2, 6]):
             data = [(part, None) for part in broken.split(batches)]
             assert not diagonal(Odd(), lambda o, _: o, data).symmetric
+
+
+def test_entries_without_a_rule_that_matter_for_later_samples_only_are_not_flagged():
+    """Samples of zeros make all keys equal, and the bias of the keys a flat direction."""
+    x = torch.randn(8, 5, 6, generator=torch.Generator().manual_seed(1)).double()
+
+    class Gated(Attention):
+        def forward(self, x):
+            gate = (x.abs().sum((1, 2)) > 0).to(x.dtype)[:, None, None]
+            return super().forward(x) + gate * self.k(x).sum(2, keepdim=True)
+
+    x[0] = x[-1] = 0.0
+    found = diagonal(Gated().double(), wavy, (x, None))
+    assert found.routes["k.bias"].startswith("loop")
+    assert float(found["k.bias"].min()) > 1e-6
+    assert "k.bias" not in found.symmetric
