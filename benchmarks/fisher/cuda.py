@@ -58,7 +58,7 @@ def main() -> None:
     if arguments.json is None:
         print(text)
     else:
-        arguments.json.write_text(text)
+        arguments.json.write_text(text, encoding="utf-8")
 
 
 def workload_rows(name: str, device: str) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def main() -> int:
     rehearsal = arguments.device == "cpu"
     for name, command in steps(arguments.device).items():
         found["steps"][name] = step = run(name, command, SECONDS[name])
-        arguments.to.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.to.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"{name}: {step['status']}, {step['seconds']} s", flush=True)
     failed = [name for name, step in found["steps"].items() if step["status"] != "passed"]
     what = "Rehearsed on the processor" if rehearsal else f"Ran on {found['machine']['card']}"
@@ -101,7 +101,9 @@ def installed(distribution: str) -> str | None:
 def commit() -> str | None:
     """Return the commit, or nothing where there is no git or no repository."""
     try:
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, encoding="utf-8"
+        )
     except FileNotFoundError:
         return None
     return asked.stdout.strip() or None
@@ -131,7 +133,9 @@ def run(name: str, command: Sequence[str], seconds: float) -> dict[str, Any]:
         file = Path(folder) / "results"
         words = [sys.executable, *(word.format(file=file) for word in command)]
         try:
-            ended = subprocess.run(words, capture_output=True, text=True, timeout=seconds)
+            ended = subprocess.run(
+                words, capture_output=True, text=True, encoding="utf-8", timeout=seconds
+            )
             status = "failed" if ended.returncode else "passed"
             output = ended.stdout + ended.stderr
         except subprocess.TimeoutExpired as stopped:
@@ -144,7 +148,7 @@ def run(name: str, command: Sequence[str], seconds: float) -> dict[str, Any]:
 
 def read(file: Path) -> Any:
     """Return the JSON of the benchmark, or the numbers and failures of a run of pytest."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     if not text.startswith("<"):
         return json.loads(text)
     cases = list(ElementTree.fromstring(text).iter("testcase"))

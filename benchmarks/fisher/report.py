@@ -78,7 +78,7 @@ def main() -> None:
         raise FileNotFoundError(f"no results in {arguments.results}; run `make benchmark`")
     measured = {name: found[name] for name in WORKLOADS if name in found}
     (arguments.to / "images").mkdir(parents=True, exist_ok=True)
-    (arguments.to / "benchmarks.md").write_text(page(measured))
+    (arguments.to / "benchmarks.md").write_text(page(measured), encoding="utf-8")
     newest = [tables[-1] for tables in measured.values()]
     draw(newest, arguments.to / "images" / "benchmark.svg")
 

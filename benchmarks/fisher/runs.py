@@ -28,7 +28,7 @@ def read(where: Iterable[Path]) -> dict[str, list[pd.DataFrame]]:
     found: dict[str, list[pd.DataFrame]] = {}
     for folder in where:
         for file in sorted(folder.glob("*.csv")):
-            table, known = pd.read_csv(file), found.setdefault(file.stem, [])
+            table, known = pd.read_csv(file, encoding="utf-8"), found.setdefault(file.stem, [])
             if not any(table.equals(other) for other in known):
                 known.append(table)
     return found
