@@ -91,7 +91,7 @@ reports/report.html: $(wildcard results/figures/*.svg results/tables/*)
 
 # What an environment holds is said by a copy of its lock in it. The copy's content counts, and not
 # its time: one that differs, or is not there, is made anew, in place of the old one when it is whole.
-INSTALL := $(PYTHON) src/fimtiers/installation.py
+INSTALL := "$(PYTHON)" src/fimtiers/installation.py
 if_differs = $(shell cmp -s $(1) $(2) || echo always)
 always:
 

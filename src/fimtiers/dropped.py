@@ -18,15 +18,17 @@ NEEDED = ("systems", "panel", "statistics")
 def without_dropped(config: Any) -> Any:
     """Leave out every entry that is null, and every mention of a system or sweep that is.
 
-    A dropped system leaves the panels, the tests, the checks and the sweeps of it; a dropped sweep
-    leaves the figures. Names that were never there stay, and are refused later on. What is not
-    laid out as a study stays as it is, for the schema to refuse in words.
+    A dropped system takes along those that measure its states, and leaves the panels, the tests,
+    the checks and the sweeps of it; a dropped sweep leaves the figures. Names that were never there
+    stay, and are refused later on. What is not laid out as a study stays as it is, for the schema
+    to refuse in words.
     """
     if not isinstance(config, dict):
         return config
     needed = {name: None for name in NEEDED if name in config and config[name] is None}
     kept = {**_without_null(config), **needed}
     dropped = _null_in(config.get("systems"))
+    dropped |= _lose_measured_again(kept.get("systems"), dropped)
     for section in (kept.get("statistics"), kept.get("panel")):
         for entry in list(_names(section)):
             _lose(section, entry, dropped)
@@ -78,6 +80,18 @@ def _lose(section: Any, entry: str, dropped: Collection[str]) -> None:
 
 def _is_in(name: Any, dropped: Collection[str]) -> bool:
     return isinstance(name, str) and name in dropped
+
+
+def _lose_measured_again(systems: Any, dropped: Collection[str]) -> set[str]:
+    """Leave out the systems that measure the states of dropped ones; return their names."""
+    names = {
+        name
+        for name, system in _items(systems)
+        if isinstance(system, dict) and _is_in(system.get("states_of"), dropped)
+    }
+    for name in names:
+        del systems[name]
+    return names
 
 
 def _lose_sweeps(

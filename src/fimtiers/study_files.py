@@ -61,7 +61,7 @@ def check_whole(
     StudyError
         Naming the files and the missing sections.
     """
-    missing = [name for name in SECTIONS if config.get(name) is None]
+    missing = [name for name in SECTIONS if not _says_something(config.get(name))]
     if not missing or not set(config) <= set(allowed):
         return
     given = " ".join(map(str, paths)) or "the configuration that is handed over"
@@ -138,3 +138,10 @@ def _removes_nothing(earlier: Sequence[Any], place: tuple[str, ...]) -> str | No
     if place[-1] in names:
         return None
     return f"null removes nothing, since no earlier file has it{suggestion(place[-1], names)}"
+
+
+def _says_something(section: Any) -> bool:
+    """Return whether a section has an entry that does not only drop another one."""
+    if isinstance(section, dict) and section:
+        return any(entry is not None for entry in section.values())
+    return section is not None

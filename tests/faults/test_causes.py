@@ -28,7 +28,7 @@ def test_the_cause_is_the_last_line(fresh, quiet):
 def test_a_script_that_dies_in_its_arguments_says_so_in_its_log_and_last(fresh):
     fresh.edit(
         "workflow/rules/states.smk",
-        "        settings=lambda wildcards: system_of(wildcards).job(),\n"
+        "        settings=lambda wildcards: system_of(wildcards).state_job(),\n"
         '        code=substrate_code("build_states.py", "build_state"),\n',
         '        settings=\'{\',\n        code=substrate_code("build_states.py", "build_state"),\n',
     )
@@ -40,7 +40,7 @@ def test_a_script_that_dies_in_its_arguments_says_so_in_its_log_and_last(fresh):
 
 def test_a_module_that_is_no_python_is_named_with_its_line(fresh):
     fresh.edit("src/fimtiers/substrates/ising_chain.py", "field[:] = ", "field[:] = = ")
-    line = "src/fimtiers/substrates/ising_chain.py, line 64: this is no Python: invalid syntax"
+    line = "src/fimtiers/substrates/ising_chain.py, line 73: this is no Python: invalid syntax"
     assert last_line(fresh).endswith(line)
 
 

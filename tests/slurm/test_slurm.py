@@ -123,8 +123,8 @@ def test_jobs_share_states_and_diagonals_with_other_checkouts_but_never_those_of
     edited = untouched.copy(tmp_path / "edited")
     edited.edit(
         "src/fimtiers/substrates/random_matrix.py",
-        "gradient = 2 * projector",
-        "gradient = 3 * projector",
+        "gradient = off_diagonal * projector",
+        "gradient = 3 * off_diagonal * projector",
     )
     assert measured(first) == ["build_states", "extract_fisher"]
     assert measured(second) == []

@@ -75,8 +75,8 @@ def test_another_checkout_computes_nothing_that_is_cached(first, second):
 def test_an_edited_substrate_is_never_taken_from_the_cache(second):
     second.edit(
         "src/fimtiers/substrates/ising_chain.py",
-        "return beta * (1 - m**2)",
-        "return 2 * beta * (1 - m**2)",
+        "chi = betas[:, None] * (1 - m**2)",
+        "chi = 2 * betas[:, None] * (1 - m**2)",
     )
     assert computed(second, *TARGETS) == ["extract_fisher/chain"]
 
@@ -112,8 +112,8 @@ def test_another_version_of_a_package_is_never_taken_from_the_cache(second, tmp_
 def test_a_comment_is_taken_from_the_cache(second):
     second.edit(
         "src/fimtiers/substrates/ising_chain.py",
-        "def local_response(",
-        "# A comment.\ndef local_response(",
+        "def mean_field_magnetisation(",
+        "# A comment.\ndef mean_field_magnetisation(",
     )
     assert computed(second, *TARGETS) == []
 

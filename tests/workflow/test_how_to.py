@@ -9,7 +9,7 @@ import pytest
 from announced_jobs import jobs_of
 from checkout import MINI_STUDY, ROOT, SNAKEMAKE, commands
 
-PLANNER = f'#!/bin/sh\nexec {SNAKEMAKE} "$@" --dry-run\n'
+PLANNER = f'#!/bin/sh\nexec '{SNAKEMAKE}' "$@" --dry-run\n'
 CONDA = """#!/bin/sh
 case "$*" in
     "info --json") echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}' ;;
@@ -119,7 +119,7 @@ def test_a_study_of_ones_own_a_file_of_changes_and_more_seeds(planner):
 def test_a_figure_is_drawn_by_its_number(clone):
     for suffix in ("svg", "pdf", "rst"):
         (clone.root / f"results/figures/margin.{suffix}").unlink()
-    assert "figure 9: results/figures/margin.svg" in clone.type("make figure F=9")
+    assert "figure 26: results/figures/margin.svg" in clone.type("make figure F=26")
     assert clone.read("results/figures/margin.rst").startswith("Figure 9. ")
     assert "   1  dichotomy_published\n" in clone.type("make figure", status=2)
 

@@ -62,8 +62,8 @@ def test_the_followers_of_a_state_are_its_diagonal_its_tiers_and_the_statistics(
 def test_a_formula_of_the_fisher_diagonal_reruns_it_and_what_shows_it(clone, following):
     clone.edit(
         "src/fimtiers/substrates/ising_chain.py",
-        "return beta * (1 - m**2)",
-        "return 2 * beta * (1 - m**2)",
+        "chi = betas[:, None] * (1 - m**2)",
+        "chi = 2 * betas[:, None] * (1 - m**2)",
     )
     assert clone.planned() == following(*CHAIN_MEASURED)
 
@@ -80,10 +80,10 @@ def test_a_formula_of_the_state_reruns_all_of_the_system(clone, following):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("def local_response(", "# A comment.\ndef local_response("),
+        ("def mean_field_magnetisation(", "# A comment.\ndef mean_field_magnetisation("),
         ('    """Return h + J m."""\n', '    """Return the local field, h + J m."""\n'),
         ("    local = field.copy()\n", "\n    local = (\n        field.copy()\n    )\n"),
-        ("Inverse temperature.\n", "Inverse temperature, of either sign.\n"),
+        ("Inverse temperatures, shape (probe,).\n", "Inverse temperatures, of either sign.\n"),
     ],
     ids=["comment", "docstring", "layout", "documented argument"],
 )
@@ -103,9 +103,7 @@ def test_a_default_reruns_the_systems_that_leave_the_setting_out(clone, followin
     clone.edit(path, '"default": 77,', '"default": 78,')
     assert not clone.planned()
     clone.edit(path, '"default": [1, 2, 4, 8, 16],', '"default": [1, 2, 4, 8],')
-    assert clone.planned() == following(
-        "build_states system=matrix", "extract_fisher system=matrix"
-    )
+    assert clone.planned() == following("extract_fisher system=matrix")
 
 
 def test_a_module_of_trained_networks_reruns_just_these(clone, following):
@@ -151,7 +149,9 @@ def test_a_label_redraws_what_prints_it_and_computes_nothing(clone):
 def test_a_statistic_reruns_the_tables_that_report_it(clone, following):
     add_code(clone, "statistics/thresholds.py")
     assert clone.planned() == following(
-        *of_panels("sweep_thresholds"), "repeat_published_resampling"
+        *of_panels("sweep_thresholds"),
+        *of_panels("classify_held_out"),
+        "repeat_published_resampling",
     )
 
 

@@ -67,8 +67,8 @@ def test_after_the_smoke_study_it_is_the_one_spoken_of(fresh):
 def test_an_edited_module_is_named_and_what_follows_comes_last(clone):
     clone.edit(
         "src/fimtiers/substrates/ising_chain.py",
-        "return beta * (1 - m**2)",
-        "return 2 * beta * (1 - m**2)",
+        "chi = betas[:, None] * (1 - m**2)",
+        "chi = 2 * betas[:, None] * (1 - m**2)",
     )
     _, causes = status(clone)
     cause = "fimtiers.substrates.ising_chain:fisher_diagonal changed"

@@ -218,6 +218,7 @@ def statistics_targets():
         "observations.csv",
         "intervals.csv",
         "point_intervals.csv",
+        "relative_intervals.csv",
         "dichotomy.json",
         "thresholds.csv",
         "roc.csv",
