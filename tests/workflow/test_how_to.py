@@ -9,7 +9,7 @@ import pytest
 from announced_jobs import jobs_of
 from checkout import MINI_STUDY, ROOT, SNAKEMAKE, commands
 
-PLANNER = f'#!/bin/sh\nexec '{SNAKEMAKE}' "$@" --dry-run\n'
+PLANNER = f'#!/bin/sh\nexec "{SNAKEMAKE}" "$@" --dry-run\n'
 CONDA = """#!/bin/sh
 case "$*" in
     "info --json") echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}' ;;

@@ -274,13 +274,17 @@ def number_of(figure):
     return lambda panel: FIGURE_NUMBERS[f"{figure}_{panel}"]
 
 
-def figure_labels(name, title, **others):
-    """What the report lists a figure under: number and title first. All may have wildcards."""
+def figure_labels(name, title, panel=None):
+    """What the report lists a figure under: its number, title and panel. All may have wildcards.
+
+    One label holds all three: the report makes a switch of a label with two values, and looks for
+    each number under both.
+    """
 
     def labels(wildcards):
         number = FIGURE_NUMBERS[name.format(**wildcards)]
-        texts = {"figure": f"{number}. {title}", **others}
-        return {label: text.format(**wildcards) for label, text in texts.items()}
+        words = title if panel is None else f"{title}, {panel}"
+        return {"figure": f"{number}. {words}".format(**wildcards)}
 
     return labels
 

@@ -185,7 +185,9 @@ rule plot_margin:
             "<results>/figures/margin.svg",
             caption="../report/margin.rst",
             category="Controls",
-            labels=figure_labels("margin", "Margin against probes", panel="all"),
+            labels=figure_labels(
+                "margin", "Margin against probes", panel="all panels"
+            ),
         ),
         pdf="<results>/figures/margin.pdf",
         text="<results>/figures/margin.rst",
