@@ -119,7 +119,7 @@ def test_a_study_of_ones_own_a_file_of_changes_and_more_seeds(planner):
 def test_a_figure_is_drawn_by_its_number(clone):
     for suffix in ("svg", "pdf", "rst"):
         (clone.root / f"results/figures/margin.{suffix}").unlink()
-    assert "figure 26: results/figures/margin.svg" in clone.type("make figure F=26")
+    assert "figure 11: results/figures/margin.svg" in clone.type("make figure F=11")
     assert clone.read("results/figures/margin.rst").startswith("Figure 9. ")
     assert "   1  dichotomy_published\n" in clone.type("make figure", status=2)
 
