@@ -120,7 +120,7 @@ def test_a_figure_is_drawn_by_its_number(clone):
     for suffix in ("svg", "pdf", "rst"):
         (clone.root / f"results/figures/margin.{suffix}").unlink()
     assert "figure 11: results/figures/margin.svg" in clone.type("make figure F=11")
-    assert clone.read("results/figures/margin.rst").startswith("Figure 9. ")
+    assert clone.read("results/figures/margin.rst").startswith("Figure 11. ")
     assert "   1  dichotomy_published\n" in clone.type("make figure", status=2)
 
 
