@@ -156,8 +156,7 @@ def add_without_rules(
         parameters.
     """
     losses = None
-    empty = [name for name in routes.plan.without_rule if name not in sums.totals]
-    if by_vmap := [name for name in routes.by_vmap() if name not in empty]:
+    if by_vmap := routes.by_vmap():
         try:
             losses = add_by_vmap(model, objective, batch, by_vmap, sums, routes.plan.draws_unused)
         except Exception as error:  # whatever vmap cannot do, the loop can
